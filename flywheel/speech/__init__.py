@@ -1,0 +1,1 @@
+"""From a sentence to a 16 kHz WAV file: voices, synthesis, noise, quality and the audio cache."""

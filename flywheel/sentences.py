@@ -118,6 +118,31 @@ def compose_sentences(
     return tuple(sentence for term in terms for sentence in chosen[term])
 
 
+@dataclass(frozen=True, slots=True)
+class CycleSentences:
+    """All that a cycle speaks: clinical sentences, then general ones; `warnings` say what was left out."""
+
+    sentences: tuple[Sentence, ...]
+    warnings: tuple[str, ...]
+
+
+def cycle_sentences(terms: Sequence[Term], *, earlier: Sequence[Sentence] = ()) -> CycleSentences:
+    """The sentences of a cycle from the bundled carriers and general sentences.
+
+    A general sentence that holds one of the terms would be no control for forgetting: it is left out, with
+    a warning. `earlier` and what is raised are as for `compose_sentences`.
+    """
+    clinical = compose_sentences(terms, read_carriers(), earlier=earlier)
+    names = [term.text for term in terms]
+    general, warnings = [], []
+    for sentence in read_general_sentences():
+        if found := terms_in(sentence.text, names):
+            warnings.append(f"general sentence left out, it holds {', '.join(found)}: {sentence.text}")
+        else:
+            general.append(Sentence(sentence.text))
+    return CycleSentences((*clinical, *general), tuple(warnings))
+
+
 def terms_in(text: str, terms: Iterable[str]) -> tuple[str, ...]:
     """Those of `terms` whose words stand in `text` in order and adjacent, in the order given.
 

@@ -2,12 +2,13 @@
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from flywheel.csv_table import CsvProblem, CsvRow, in_file_order, read_csv_table
 from flywheel.errors import Problems
+from flywheel.files import write_text
 
 __all__ = [
     "CONTEXT_TYPES",
@@ -17,6 +18,7 @@ __all__ = [
     "TermSeedError",
     "plain_text",
     "read_term_seed",
+    "write_term_seed",
 ]
 
 ENTITY_CATEGORIES = ("drug", "procedure", "anatomy", "condition", "lab", "role")
@@ -64,6 +66,12 @@ def read_term_seed(path: Path) -> tuple[Term, ...]:
     if problems:
         raise TermSeedError(str(path), [str(problem) for problem in in_file_order(problems)])
     return tuple(Term(row.values["term"], row.values["entity_category"]) for row in table.rows)
+
+
+def write_term_seed(path: Path, terms: Iterable[Term]) -> None:
+    """Write a seed that `read_term_seed` reads; a term needs no quoting."""
+    lines = [",".join(_COLUMNS), *(f"{term.text},{term.entity_category}" for term in terms)]
+    write_text(path, "\n".join(lines) + "\n")
 
 
 def plain_text(text: str) -> str:

@@ -1,0 +1,136 @@
+"""From sentences to the rows of a manifest: who speaks what, and with which noise."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from flywheel.errors import FlywheelError
+from flywheel.manifest import ManifestRow
+from flywheel.sentences import Sentence
+from flywheel.speech.noise import CLEAN
+from flywheel.speech.rendering import Rendering, render
+from flywheel.speech.synthesis import SAMPLING_RATE, Synthesizer, Utterance, Voice, g2p_source
+from flywheel.speech.takes import Take, with_noise
+
+
+@dataclass(frozen=True, slots=True)
+class Casting:
+    """How many voices speak a sentence, and at which noise levels.
+
+    Args:
+        seen_voices: voices that training may hear.
+        unseen_voices: voices that only evaluations hear.
+        seen_per_sentence, unseen_per_sentence: how many of each speak a clinical sentence. Each speaks it
+            clean and once more with noise.
+        seen_per_general: how many seen voices speak a general sentence, each at one level.
+        noise_levels: levels other than clean; a row gets one of them, the first ones more often.
+    """
+
+    seen_voices: tuple[Voice, ...]
+    unseen_voices: tuple[Voice, ...]
+    seen_per_sentence: int = 3
+    unseen_per_sentence: int = 1
+    seen_per_general: int = 2
+    noise_levels: tuple[str, ...] = ("snr_15db", "snr_15db", "snr_5db")
+
+    def __post_init__(self) -> None:
+        both = {voice.voice_id for voice in self.seen_voices} & {
+            voice.voice_id for voice in self.unseen_voices
+        }
+        if both:
+            raise FlywheelError(f"voices cannot be both seen and unseen: {', '.join(sorted(both))}")
+        for wanted, voices, name in (
+            (self.seen_per_sentence, self.seen_voices, "seen_voices"),
+            (self.unseen_per_sentence, self.unseen_voices, "unseen_voices"),
+            (self.seen_per_general, self.seen_voices, "seen_voices"),
+        ):
+            if not 0 < wanted <= len(voices):
+                raise FlywheelError(f"{name}: {wanted} for each sentence are wanted, {len(voices)} are given")
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRow:
+    """A row before its audio exists."""
+
+    sentence: Sentence
+    take: Take
+
+
+def plan_rows(sentences: Sequence[Sentence], casting: Casting) -> tuple[PlannedRow, ...]:
+    """The rows of a cycle. What a sentence gets depends on nothing but the sentence and the casting, so a
+    cycle that grows repeats the rows of the one before."""
+    return tuple(
+        PlannedRow(sentence, take)
+        for sentence in sentences
+        for take in (
+            _general_takes(sentence, casting) if sentence.term is None else _clinical_takes(sentence, casting)
+        )
+    )
+
+
+def _clinical_takes(sentence: Sentence, casting: Casting) -> list[Take]:
+    draw = _draw(sentence.text)
+    voices = _turn(casting.seen_voices, casting.seen_per_sentence, draw)
+    voices += _turn(casting.unseen_voices, casting.unseen_per_sentence, draw)
+    takes: list[Take] = []
+    for voice in voices:
+        level = casting.noise_levels[_draw(sentence.text, voice.voice_id) % len(casting.noise_levels)]
+        takes += with_noise(Utterance(sentence.text, voice), (CLEAN, level))
+    return takes
+
+
+def _general_takes(sentence: Sentence, casting: Casting) -> list[Take]:
+    voices = _turn(casting.seen_voices, casting.seen_per_general, _draw(sentence.text))
+    levels = (CLEAN, *casting.noise_levels[:1])
+    return [
+        take
+        for place, voice in enumerate(voices)
+        for take in with_noise(Utterance(sentence.text, voice), [levels[place % len(levels)]])
+    ]
+
+
+def _turn(voices: Sequence[Voice], count: int, draw: int) -> list[Voice]:
+    """`count` different voices, spread over the list, beginning at a drawn place."""
+    step = next(step for step in (3, 5, 7, 1) if step == 1 or len(voices) % step)
+    return [voices[(draw + place * step) % len(voices)] for place in range(count)]
+
+
+def _draw(*keys: str) -> int:
+    return int.from_bytes(sha256("|".join(keys).encode()).digest()[:8], "big")
+
+
+def speak(
+    planned: Sequence[PlannedRow],
+    cache: Path,
+    synthesizer: Synthesizer,
+    *,
+    workers: int | None = None,
+    on_progress: Callable[[int, int], None],
+) -> Rendering:
+    """Make the audio of every planned row that is not in `cache` yet; see `render` for what it raises."""
+    takes = [row.take for row in planned]
+    return render(takes, cache, synthesizer, workers=workers, on_progress=on_progress)
+
+
+def manifest_rows(
+    planned: Sequence[PlannedRow], rendering: Rendering, cache: Path, synthesizer: Synthesizer
+) -> tuple[ManifestRow, ...]:
+    """The manifest's rows, in the order planned, with absolute audio paths."""
+    return tuple(
+        ManifestRow(
+            id=row.take.key(synthesizer),
+            audio_filepath=str(row.take.path(cache, synthesizer).resolve()),
+            text=row.sentence.text,
+            duration=rendering.seconds[row.take],
+            sampling_rate=SAMPLING_RATE,
+            term=row.sentence.term,
+            entity_category=row.sentence.entity_category,
+            context_type=row.sentence.context_type,
+            ipa_source=g2p_source(synthesizer.name),
+            voice_id=row.take.utterance.voice.voice_id,
+            noise_level=row.take.noise_level,
+            synthesis_group=row.take.synthesis_group(synthesizer),
+        )
+        for row in planned
+    )

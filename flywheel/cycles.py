@@ -1,0 +1,206 @@
+"""Names of cycles, and every file of a cycle's folder, in one place.
+
+    data/cycles/cycle1/  term_seed.csv sentences.jsonl manifest.jsonl split.json train.jsonl
+                         development.jsonl validation.jsonl base_model.json baseline/ gate.json
+                         finetune/ next/ comparison.json decision.json
+                         adapted_model.nemo training_run_info.json leaderboard_cycle1.md ...
+
+Nothing here writes.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from flywheel.errors import FlywheelError
+
+__all__ = [
+    "CycleFolder",
+    "CycleNameError",
+    "EvalFolder",
+    "cycle_name",
+    "cycle_number",
+    "earlier_cycles",
+    "latest_earlier",
+]
+
+_CYCLES = "cycles"
+_NAME = re.compile(r"cycle([1-9][0-9]*)")
+
+
+class CycleNameError(FlywheelError):
+    """A name or number that is not a cycle's."""
+
+
+def cycle_number(cycle: str) -> int:
+    """3 for ``"cycle3"``; raises `CycleNameError` for anything but `cycle` and a whole number from 1."""
+    found = _NAME.fullmatch(cycle)
+    if found is None:
+        raise CycleNameError(f"{cycle!r} is not a cycle; allowed: cycle1, cycle2, ... without leading zeros")
+    return int(found.group(1))
+
+
+def cycle_name(number: int) -> str:
+    """``"cycle3"`` for 3; raises `CycleNameError` below 1."""
+    if number < 1:
+        raise CycleNameError(f"{number} is not the number of a cycle; allowed: 1, 2, ...")
+    return f"cycle{number}"
+
+
+@dataclass(frozen=True, slots=True)
+class EvalFolder:
+    """The files of one evaluation of one model."""
+
+    root: Path
+
+    @property
+    def rows(self) -> Path:
+        """The manifest of the rows that were evaluated."""
+        return self.root / "rows.jsonl"
+
+    @property
+    def hyps(self) -> Path:
+        """Hypotheses: a row's id, `text`, `pred_text` and clinical fields; one JSON object a row."""
+        return self.root / "offline_hyps.jsonl"
+
+    @property
+    def results(self) -> Path:
+        """Scores a row, as CSV."""
+        return self.root / "results.csv"
+
+    @property
+    def scores(self) -> Path:
+        """Scores over slices, with the flywheel's own normaliser."""
+        return self.root / "scores.json"
+
+    @property
+    def published_scores(self) -> Path:
+        """The same with the published clinical normaliser."""
+        return self.root / "scores_published.json"
+
+
+@dataclass(frozen=True, slots=True)
+class CycleFolder:
+    """The folder of one cycle below `data`; it need not exist.
+
+    Raises:
+        CycleNameError: `cycle` is no cycle's name.
+    """
+
+    data: Path
+    cycle: str
+
+    def __post_init__(self) -> None:
+        cycle_number(self.cycle)
+
+    @property
+    def number(self) -> int:
+        """3 for ``"cycle3"``."""
+        return cycle_number(self.cycle)
+
+    @property
+    def root(self) -> Path:
+        """The folder itself."""
+        return self.data / _CYCLES / self.cycle
+
+    @property
+    def term_seed(self) -> Path:
+        """The terms of the cycle, as they were when it ran."""
+        return self.root / "term_seed.csv"
+
+    @property
+    def base_model(self) -> Path:
+        """Which model the cycle starts from."""
+        return self.root / "base_model.json"
+
+    @property
+    def comparison(self) -> Path:
+        """Both evaluations side by side, paired by row."""
+        return self.root / "comparison.json"
+
+    @property
+    def sentences(self) -> Path:
+        """What is spoken: one sentence a line, clinical and general."""
+        return self.root / "sentences.jsonl"
+
+    @property
+    def manifest(self) -> Path:
+        """All rows of the cycle, before the split."""
+        return self.root / "manifest.jsonl"
+
+    @property
+    def split(self) -> Path:
+        """What the split set aside, and why: counts, held-out terms and voices, seed, warnings."""
+        return self.root / "split.json"
+
+    @property
+    def train(self) -> Path:
+        """The manifest the trainer learns from."""
+        return self.root / "train.jsonl"
+
+    @property
+    def development(self) -> Path:
+        """The manifest the trainer picks its best checkpoint on."""
+        return self.root / "development.jsonl"
+
+    @property
+    def validation(self) -> Path:
+        """The manifest of the held-out rows, which no training has seen in any way."""
+        return self.root / "validation.jsonl"
+
+    @property
+    def baseline(self) -> EvalFolder:
+        """The evaluation of the cycle's base model."""
+        return EvalFolder(self.root / "baseline")
+
+    @property
+    def next(self) -> EvalFolder:
+        """The evaluation of the adapted model, called cycle N+1's."""
+        return EvalFolder(self.root / "next")
+
+    @property
+    def finetune(self) -> Path:
+        """The folder of what a fine-tuning leaves beside its model: logs and metrics."""
+        return self.root / "finetune"
+
+    @property
+    def adapted_model(self) -> Path:
+        """The fine-tuned model."""
+        return self.root / "adapted_model.nemo"
+
+    @property
+    def training_run_info(self) -> Path:
+        """Hyperparameters, rows seen, final metrics, versions, seed, seconds, cost."""
+        return self.root / "training_run_info.json"
+
+    @property
+    def gate(self) -> Path:
+        """Whether fine-tuning was allowed, with reasons."""
+        return self.root / "gate.json"
+
+    @property
+    def decision(self) -> Path:
+        """Whether the adapted model was kept, with reasons."""
+        return self.root / "decision.json"
+
+    def leaderboard(self, number: int) -> Path:
+        """The page about the model of cycle `number`: the cycle's own, or the next one's."""
+        return self.root / f"leaderboard_{cycle_name(number)}.md"
+
+
+def earlier_cycles(data: Path, cycle: str) -> tuple[CycleFolder, ...]:
+    """Cycles before `cycle` that have a folder, in numeric order. Folders with other names do not count."""
+    number = cycle_number(cycle)
+    root = data / _CYCLES
+    names = [entry.name for entry in root.iterdir() if entry.is_dir()] if root.is_dir() else []
+    earlier = sorted(cycle_number(name) for name in names if _NAME.fullmatch(name))
+    return tuple(CycleFolder(data, cycle_name(found)) for found in earlier if found < number)
+
+
+def latest_earlier(data: Path, cycle: str, file: str) -> Path | None:
+    """`file`, a path inside a cycle's folder, of the newest cycle before `cycle` that has it, if any has."""
+    for folder in reversed(earlier_cycles(data, cycle)):
+        path = folder.root / file
+        if path.is_file():
+            return path
+    return None

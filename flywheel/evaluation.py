@@ -1,0 +1,110 @@
+"""One evaluation: a model hears rows in a compute job, and its hypotheses are scored here."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flywheel.compute import ComputeBackend, ComputeJob, Seconds
+from flywheel.cycles import EvalFolder
+from flywheel.files import read_json, sha256_of_file, write_json
+from flywheel.manifest import ManifestRow, content_hash, read_manifest
+from flywheel.recipes.bases import Base
+from flywheel.scoring.breakdowns import (
+    RowScore,
+    check_complete,
+    read_transcripts,
+    score_rows,
+    summarise,
+    write_results,
+)
+from flywheel.scoring.normalizers import CLINICAL, PUBLISHED
+
+_HYPOTHESES = "offline_hyps.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Transcription:
+    """What `transcribe` did: the seconds the job took, or that an earlier one had done it already."""
+
+    seconds: Seconds
+    cached: bool
+
+
+def transcribe(
+    base: Base,
+    folder: EvalFolder,
+    backend: ComputeBackend,
+    on_line: Callable[[str], None],
+    *,
+    batch_size: int = 16,
+    timeout: Seconds = 4 * 3600.0,
+) -> Transcription:
+    """Let `base` hear the rows of `folder.rows`; leaves `folder.hyps`.
+
+    Hypotheses of the very same model for the very same rows are not made again.
+    """
+    asked = {
+        "model": base.name if base.file is None else sha256_of_file(base.file),
+        "rows": content_hash(read_manifest(folder.rows)),
+    }
+    record = folder.root / "transcription.json"
+    if record.exists() and folder.hyps.exists():
+        done = read_json(record)
+        if done["asked"] == asked and done["hypotheses"] == sha256_of_file(folder.hyps):
+            return Transcription(done["seconds"], cached=True)
+    job = ComputeJob(
+        name="transcribe",
+        argv=(
+            *("python", "-m", "flywheel.jobs.transcribe", "--manifest", "rows.jsonl"),
+            *("--model", base.name if base.file is None else "model.nemo"),
+            *("--output", _HYPOTHESES, "--batch-size", str(batch_size)),
+        ),
+        inputs={} if base.file is None else {"model.nemo": base.file},
+        manifests={"rows.jsonl": folder.rows},
+        outputs=(_HYPOTHESES,),
+        timeout=timeout,
+        accelerator=True,
+    )
+    outcome = backend.run(job, folder.root, on_line)
+    seconds = round(outcome.seconds, 1)
+    write_json(record, {"asked": asked, "hypotheses": sha256_of_file(folder.hyps), "seconds": seconds})
+    return Transcription(seconds, cached=False)
+
+
+def score(folder: EvalFolder, model: str, *, seed: int = 42) -> dict[str, Any]:
+    """Score the hypotheses of `folder` with both normalisers; leaves `results.csv`, `scores.json` and
+    `scores_published.json`, and returns the content of `scores.json`."""
+    rows = row_scores(folder)
+    write_results(folder.results, rows)
+    write_json(folder.published_scores, summarise(_scored(folder, PUBLISHED), model=model, normalizer=PUBLISHED, seed=seed))
+    scores = summarise(rows, model=model, normalizer=CLINICAL, seed=seed)
+    write_json(folder.scores, scores)
+    return scores
+
+
+def row_scores(folder: EvalFolder) -> list[RowScore]:
+    """The scores of each row, with the flywheel's own normaliser; every row of `folder.rows` is there."""
+    return _scored(folder, CLINICAL)
+
+
+def _scored(folder: EvalFolder, normalizer: Any) -> list[RowScore]:
+    rows = read_manifest(folder.rows)
+    transcripts = read_transcripts(folder.hyps)
+    check_complete(transcripts, [row.id for row in rows])
+    return score_rows(transcripts, normalizer, seeded_terms(rows))
+
+
+def seeded_terms(rows: Sequence[ManifestRow]) -> tuple[str, ...]:
+    """The terms of the rows, each once, in alphabetical order."""
+    return tuple(sorted({row.term for row in rows if row.term is not None}))
+
+
+def evaluated_rows(rows: Sequence[ManifestRow]) -> tuple[ManifestRow, ...]:
+    """The rows an evaluation hears: all but the general speech that is replayed in training."""
+    return tuple(row for row in rows if row.subset != "replay")
+
+
+def model_label(base: Base) -> str:
+    """A model's name for pages and tables: a file's name says nothing, its content does."""
+    return base.name if base.file is None else f"{base.name} ({sha256_of_file(base.file)[:12]})"

@@ -1,0 +1,211 @@
+"""Train the bundled base model from synthesised general English, measure it, write its model card.
+
+    python -m flywheel.jobs.pretrain --work data/base --output flywheel/bundled
+
+Resumes: audio is cached by content, training goes on from its last checkpoint. The steps, the seed and
+the data decide the model; the machine decides how long it takes (about 0.5 s a step on two CPU cores).
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from flywheel import bundled
+from flywheel.files import read_jsonl, write_json, write_jsonl, write_text
+from flywheel.jobs.base_card import Measurement, render_card
+from flywheel.jobs.base_corpus import ACCENTS, VARIANTS, spoken_by, training_sentences, write_spoken
+from flywheel.jobs.base_model import model_config, train_tokenizer
+from flywheel.scoring.errors import word_errors
+from flywheel.scoring.normalizers import CLINICAL
+from flywheel.sentences import read_general_sentences
+from flywheel.speech.noise import CLEAN
+from flywheel.speech.espeak import SEEN_VOICES, UNSEEN_VOICES
+from flywheel.terms import read_term_seed
+
+MODEL_NAME = "base_fastconformer_ctc.nemo"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What decides the model: data, seed and optimisation. Batches hold about `batch_seconds` of audio."""
+
+    sentences: int = 26_000
+    steps: int = 9_000
+    batch_seconds: float = 60.0
+    lr: float = 2e-3
+    warmup_steps: int = 200
+    clean_steps: int = 1_500
+    seed: int = 7
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line; see the module's docstring."""
+    parser = argparse.ArgumentParser(
+        prog="flywheel.jobs.pretrain", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument("--work", type=Path, required=True, help="folder for audio and checkpoints")
+    parser.add_argument("--output", type=Path, required=True, help="folder for the .nemo file and the card")
+    for name, value in asdict(Recipe()).items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
+    options = vars(parser.parse_args(arguments))
+    work, output = options.pop("work"), options.pop("output")
+    recipe = Recipe(**options)
+    started = time.monotonic()
+    hours = prepare_corpus(recipe, work) / 3600
+    model, seconds = train(recipe, work)
+    output.mkdir(parents=True, exist_ok=True)
+    model.save_to(str(output / MODEL_NAME))
+    measured = measure(output / MODEL_NAME, work)
+    card = {
+        "recipe": asdict(recipe),
+        "hours_of_speech": round(hours, 2),
+        "voices": len(ACCENTS) * len(VARIANTS),
+        "unseen_voices": [voice.voice_id for voice in UNSEEN_VOICES],
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "megabytes": round((output / MODEL_NAME).stat().st_size / 1e6, 2),
+        "training_seconds": round(seconds),
+        "all_seconds": round(time.monotonic() - started),
+        "measured": [asdict(measurement) for measurement in measured],
+    }
+    write_json(output / "base_model_card.json", card)
+    write_text(output / "base_model_card.md", render_card(card))
+    print(f"wrote {output / MODEL_NAME} and its model card")
+
+
+def prepare_corpus(recipe: Recipe, work: Path) -> float:
+    """Render the training speech and train the tokenizer into `work`; returns seconds of audio."""
+    excluded = {
+        word for term in read_term_seed(bundled.path("starter_seed.csv")) for word in term.text.split()
+    }
+    sentences = training_sentences(recipe.sentences, seed=recipe.seed, without=excluded)
+    seconds = write_spoken(work / "train.jsonl", sentences, work / "speech", _every_ten_seconds("speech"))
+    clean = [row for row, sentence in zip(read_jsonl(work / "train.jsonl"), sentences, strict=True)
+             if sentence.take.noise_level == CLEAN]
+    write_jsonl(work / "train_clean.jsonl", clean)
+    tokenizer = work / "tokenizer"
+    if not (tokenizer / "vocab.txt").exists():
+        write_text(work / "texts.txt", "\n".join(sentence.text for sentence in sentences) + "\n")
+        train_tokenizer(work / "texts.txt", tokenizer)
+    return seconds
+
+
+def train(recipe: Recipe, work: Path) -> tuple[Any, float]:
+    """Train with NeMo and Lightning on this machine; returns the model and the seconds this call took.
+
+    The first `clean_steps` are on clean speech alone: on the whole of it CTC stays for long at the
+    frequencies of its pieces (loss 5.0 after 540 steps in a trial).
+    """
+    import lightning.pytorch as pl
+    from nemo.collections.asr.models import EncDecCTCModelBPE
+    from omegaconf import OmegaConf
+
+    pl.seed_everything(recipe.seed)
+    config = model_config(
+        work / "tokenizer", lr=recipe.lr, warmup_steps=recipe.warmup_steps, max_steps=recipe.steps
+    )
+    model = EncDecCTCModelBPE(OmegaConf.create(config))
+    started = time.monotonic()
+    last = work / "checkpoints" / "last.ckpt"
+    for manifest, until in (("train_clean.jsonl", recipe.clean_steps), ("train.jsonl", recipe.steps)):
+        trainer = _trainer(until, work / "checkpoints")
+        model.set_trainer(trainer)
+        model.setup_training_data(OmegaConf.create(_loader(work / manifest, recipe)))
+        model.setup_optimization(model.cfg.optim)
+        trainer.fit(model, ckpt_path=str(last) if last.exists() else None)
+    return model, time.monotonic() - started
+
+
+def _trainer(steps: int, checkpoints: Path) -> Any:
+    import lightning.pytorch as pl
+    from lightning.pytorch.callbacks import ModelCheckpoint
+
+    from flywheel.jobs.progress import LossLines
+
+    return pl.Trainer(
+        max_steps=steps,
+        accelerator="auto",
+        devices=1,
+        logger=False,
+        callbacks=[
+            ModelCheckpoint(dirpath=checkpoints, every_n_train_steps=250, save_last=True, save_top_k=0),
+            LossLines(),
+        ],
+        gradient_clip_val=1.0,
+        enable_progress_bar=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+    )
+
+
+def _loader(manifest: Path, recipe: Recipe) -> dict[str, Any]:
+    """lhotse's loader: batches of about equal audio time, from buckets of rows of about equal length."""
+    return {
+        "manifest_filepath": str(manifest),
+        "use_lhotse": True,
+        "sample_rate": 16_000,
+        "batch_size": None,
+        "batch_duration": recipe.batch_seconds,
+        "use_bucketing": True,
+        "num_buckets": 12,
+        "shuffle": True,
+        "seed": recipe.seed,
+        "shard_seed": recipe.seed,
+        "num_workers": 1,
+        "max_duration": 20.0,
+    }
+
+
+def measure(model_file: Path, work: Path) -> list[Measurement]:
+    """Word error rates on the bundled general sentences, which are in no training text."""
+    from nemo.collections.asr.models import ASRModel
+
+    sentences = read_general_sentences()
+    trained = {row["text"] for row in read_jsonl(work / "train.jsonl")}
+    model = ASRModel.restore_from(str(model_file), map_location="cpu")
+    measured = []
+    for wording in ("clinical", "everyday"):
+        texts = [sentence.text for sentence in sentences if sentence.wording == wording]
+        texts = [text for text in texts if text not in trained]
+        for voices, level in (
+            ("known", "clean"),
+            ("unseen", "clean"),
+            ("known", "snr_15db"),
+            ("known", "snr_5db"),
+        ):
+            spoken = spoken_by(texts, SEEN_VOICES if voices == "known" else UNSEEN_VOICES, level)
+            manifest = work / f"measure_{wording}_{voices}_{level}.jsonl"
+            write_spoken(manifest, spoken, work / "speech", _every_ten_seconds("speech to measure on"))
+            rows = read_jsonl(manifest)
+            files = [row["audio_filepath"] for row in rows]
+            hypotheses = model.transcribe(files, batch_size=16, verbose=False)
+            counts = [
+                word_errors(CLINICAL(row["text"]), CLINICAL(hypothesis.text))
+                for row, hypothesis in zip(rows, hypotheses, strict=True)
+            ]
+            errors, words = (
+                sum(count.errors for count in counts),
+                sum(count.reference_length for count in counts),
+            )
+            measured.append(Measurement(wording, voices, level, len(rows), words, errors, errors / words))
+            print(json.dumps(asdict(measured[-1])), flush=True)
+    return measured
+
+
+def _every_ten_seconds(what: str) -> Callable[[int, int], None]:
+    last = 0.0
+
+    def report(done: int, total: int) -> None:
+        nonlocal last
+        if done == total or time.monotonic() - last > 10:
+            last = time.monotonic()
+            print(f"{what}: {done} of {total}", flush=True)
+
+    return report
+
+
+if __name__ == "__main__":
+    main()

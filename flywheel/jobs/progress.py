@@ -1,0 +1,64 @@
+"""Live lines of a training: where it is, the loss, and when it will be done."""
+
+import time
+from typing import Any
+
+import lightning.pytorch as pl
+
+_SECONDS_BETWEEN_LINES = 8.0
+
+
+class LossLines(pl.Callback):
+    """Prints a line every few seconds and one for each validation; keeps the epochs' figures in `epochs`.
+
+    Each of `epochs` is {"epoch": from 1, "steps", "train_loss": mean of the epoch, "val_wer", "val_loss"}.
+    """
+
+    def __init__(self) -> None:
+        self.epochs: list[dict[str, float | int | None]] = []
+        self._last = time.monotonic()
+        self._since_line: list[float] = []
+        self._since_epoch: list[float] = []
+        self._first: tuple[int, float] | None = None
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        step, now = trainer.global_step, time.monotonic()
+        loss = float(outputs["loss"] if isinstance(outputs, dict) else outputs)
+        self._since_line.append(loss)
+        self._since_epoch.append(loss)
+        if self._first is None:  # the first step also pays for the loader's start
+            self._first = step, now
+        total = int(trainer.estimated_stepping_batches)
+        if now - self._last < _SECONDS_BETWEEN_LINES and step != total:
+            return
+        rate = (now - self._first[1]) / max(step - self._first[0], 1)
+        print(
+            f"epoch {trainer.current_epoch + 1} step {step} of {total} loss {_mean(self._since_line):.4f} "
+            f"({rate:.2f} s a step, {rate * (total - step):.0f} s left)",
+            flush=True,
+        )
+        self._last, self._since_line = now, []
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.sanity_checking or not self._since_epoch:
+            return
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        figures: dict[str, float | int | None] = {
+            "epoch": trainer.current_epoch + 1,
+            "steps": trainer.global_step,
+            "train_loss": _mean(self._since_epoch),
+            "val_wer": metrics.get("val_wer"),
+            "val_loss": metrics.get("val_loss"),
+        }
+        self.epochs.append(figures)
+        self._since_epoch = []
+        shown = ", ".join(
+            f"{name} {value:.4f}" for name, value in figures.items() if isinstance(value, float)
+        )
+        print(f"epoch {figures['epoch']} done: {shown}", flush=True)
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)

@@ -1,0 +1,109 @@
+"""Transcribe the rows of a manifest with a NeMo model: one load, longest rows first, a line of progress.
+
+python -m flywheel.jobs.transcribe --manifest rows.jsonl --model base.nemo --output offline_hyps.jsonl
+"""
+
+import argparse
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flywheel.errors import FlywheelError
+from flywheel.files import write_jsonl
+from flywheel.manifest import ManifestRow, read_manifest
+
+_ROWS_A_CALL = 128
+"""Rows given to NeMo at a time: large enough to hide the cost of a call, small enough for progress."""
+
+_NOT_IN_HYPOTHESES = {"audio_filepath", "duration", "sampling_rate"}
+"""What says where a row's audio lies, which differs between backends, rather than what was said."""
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptionOptions:
+    """What a transcription job is asked for; the command line's options."""
+
+    manifest: Path
+    model: str
+    output: Path
+    batch_size: int = 16
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line; see the module's docstring."""
+    parser = argparse.ArgumentParser(
+        prog="flywheel.jobs.transcribe", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument("--manifest", type=Path, required=True)
+    parser.add_argument("--model", required=True, help="a .nemo file, or the name of a published model")
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--batch-size", type=int, default=16, help="rows that are decoded together")
+    options = TranscriptionOptions(**vars(parser.parse_args(arguments)))
+    try:
+        transcribe(options)
+    except FlywheelError as error:
+        raise SystemExit(f"error: {error}") from None
+
+
+def transcribe(options: TranscriptionOptions) -> None:
+    """Write `output`: one JSON object a row, in the manifest's order, with `pred_text` beside `text`.
+
+    Raises `FlywheelError` where the model gives fewer or more hypotheses than there are rows.
+    """
+    rows = read_manifest(options.manifest)
+    model = load_model(options.model)
+    heard: dict[str, str] = {}
+    started = time.monotonic()
+    longest_first = sorted(rows, key=lambda row: (-row.duration, row.id))
+    audio_seconds = 0.0
+    for batch in _batches(longest_first, _ROWS_A_CALL):
+        files = [row.audio_filepath for row in batch]
+        hypotheses = model.transcribe(files, batch_size=options.batch_size, verbose=False)
+        if isinstance(hypotheses, tuple):  # RNNT models of older NeMo give (best, all)
+            hypotheses = hypotheses[0]
+        if len(hypotheses) != len(batch):
+            raise FlywheelError(f"{options.model} gave {len(hypotheses)} hypotheses for {len(batch)} rows")
+        heard |= {row.id: _text(hypothesis) for row, hypothesis in zip(batch, hypotheses, strict=True)}
+        audio_seconds += sum(row.duration for row in batch)
+        speed = audio_seconds / (time.monotonic() - started)
+        print(f"transcribed {len(heard)} of {len(rows)} rows, {speed:.0f} times real time", flush=True)
+    write_jsonl(
+        options.output,
+        (
+            row.model_dump(exclude_none=True, exclude=_NOT_IN_HYPOTHESES) | {"pred_text": heard[row.id]}
+            for row in rows
+        ),
+    )
+
+
+def load_model(name: str) -> Any:
+    """A NeMo ASR model in evaluation mode: from a `.nemo` file, or by its published name."""
+    started = time.monotonic()
+    print("loading NeMo", flush=True)
+    import torch
+    from nemo.collections.asr.models import ASRModel
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if name.endswith(".nemo"):
+        model = ASRModel.restore_from(name, map_location=device)
+    else:
+        print(f"fetching {name} from its hub unless it is in the cache", flush=True)
+        model = ASRModel.from_pretrained(name, map_location=device)
+    model.eval()
+    print(f"loaded {name} on {device} in {time.monotonic() - started:.0f} s", flush=True)
+    return model
+
+
+def _batches(rows: Sequence[ManifestRow], size: int) -> Iterator[Sequence[ManifestRow]]:
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
+
+
+def _text(hypothesis: Any) -> str:
+    return str(getattr(hypothesis, "text", hypothesis))
+
+
+if __name__ == "__main__":
+    main()

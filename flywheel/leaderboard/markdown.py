@@ -1,0 +1,43 @@
+"""Tables of GitHub-flavoured markdown, from values that may hold anything."""
+
+import re
+from collections.abc import Sequence
+from urllib.parse import quote
+
+from flywheel.errors import FlywheelError
+
+__all__ = ["image", "inline", "table"]
+
+# What starts markup inside a line, formulas included. A backslash before any ASCII punctuation is valid
+# CommonMark. Underscores inside words and brackets that no target follows are not markup, and the page is
+# full of them: they stay, so that the file reads well as text.
+_MARKUP = re.compile(r"[\\|`*<&~$]|^>|\](?=[(\[:])|(?<!\w)_|_(?!\w)")
+
+
+def inline(text: str) -> str:
+    """`text` as one line that markdown shows as it is, in a table's cell or elsewhere."""
+    return _MARKUP.sub(lambda found: f"\\{found[0]}", " ".join(text.split()))
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, numbers_from: int = 1) -> str:
+    """A markdown table; the cells are markdown already.
+
+    Args:
+        header: one cell a column.
+        rows: as many cells each.
+        numbers_from: columns from this one on, counted from 0, are aligned to the right.
+
+    Raises:
+        FlywheelError: a row has more or fewer cells than the header.
+    """
+    if wrong := [row for row in rows if len(row) != len(header)]:
+        raise FlywheelError(
+            f"table: {len(header)} columns, but the row {wrong[0]!r} has {len(wrong[0])} cells"
+        )
+    rule = ["---" if place < numbers_from else "---:" for place in range(len(header))]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *rows))
+
+
+def image(description: str, target: str) -> str:
+    """A picture with its text alternative; `target` is a relative path, of any characters."""
+    return f"![{inline(description)}]({quote(target)})"

@@ -1,0 +1,141 @@
+"""The page: the answer in a sentence or two, then the sections that carry it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flywheel.decision import Decision
+from flywheel.leaderboard.evidence import (
+    all_rows,
+    beyond_held_out,
+    decision_and_reasons,
+    provenance,
+    wrong_terms,
+)
+from flywheel.leaderboard.inputs import LeaderboardInputs
+from flywheel.leaderboard.markdown import inline
+from flywheel.leaderboard.sections import by_category, by_noise, by_source, by_term, headline_metrics
+from flywheel.scoring.comparison import Comparison
+from flywheel.wording import (
+    change_in_points,
+    listed,
+    missed_of,
+    misses,
+    p_value,
+    percent_with_interval,
+    rate,
+)
+
+__all__ = ["headline", "render"]
+
+_SECTIONS = (
+    *(headline_metrics, by_category, by_source, by_noise, by_term),
+    *(beyond_held_out, decision_and_reasons, all_rows, wrong_terms, provenance),
+)
+_LEGEND = (
+    "The numbers: `6.2 % [2.1, 16.8]` is a rate and its 95 % interval, the range that the true rate may well "
+    "lie in; n is the number of rows behind it. The fewer the rows, the wider the interval. A change is in "
+    "percentage points, below 0 where it got better; where it stands without interval, compare those beside "
+    "it. `[no interval]`: the rows cannot give one, for example because they all hold the same term."
+)
+
+
+def render(inputs: LeaderboardInputs) -> str:
+    """The page as GitHub-flavoured markdown, ending in a line feed.
+
+    Raises:
+        ScoresError: scores are not of the shape that scoring writes.
+    """
+    answer = _answer(inputs)
+    top = [f"**{inline(answer.verdict)}** {inline(answer.finding)}".rstrip(), *map(inline, answer.numbers)]
+    sections = [part(inputs) for part in _SECTIONS]
+    return "\n\n".join([f"# {_title(inputs)}", *top, _LEGEND, *sections]) + "\n"
+
+
+def headline(inputs: LeaderboardInputs) -> str:
+    """The top of the page as plain text: two or three lines for a terminal."""
+    answer = _answer(inputs)
+    return "\n".join([f"{answer.verdict} {answer.finding}".rstrip(), *answer.numbers])
+
+
+def _title(inputs: LeaderboardInputs) -> str:
+    match inputs.stage:
+        case "trained":
+            return f"Leaderboard: cycle {inputs.cycle + 1} beside cycle {inputs.cycle}"
+        case "gate_closed":
+            return f"Leaderboard: cycle {inputs.cycle}, not trained"
+        case "baseline":
+            return f"Leaderboard: cycle {inputs.cycle}, baseline only"
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What everyone should know: sentences to read aloud, then the numbers behind them, one line each."""
+
+    verdict: str
+    finding: str
+    numbers: Sequence[str]
+
+
+def _answer(inputs: LeaderboardInputs) -> _Answer:
+    if inputs.comparison is not None and inputs.decision is not None:
+        return _answer_if_trained(inputs, inputs.comparison, inputs.decision)
+    if inputs.gate is not None and not inputs.gate.open:
+        return _Answer(
+            "Nothing was trained: the gate is closed.", inputs.gate.advice, [_baseline_numbers(inputs)]
+        )
+    finding = "" if inputs.gate is None else inputs.gate.advice
+    return _Answer("Baseline only: nothing has been trained yet.", finding, [_baseline_numbers(inputs)])
+
+
+def _baseline_numbers(inputs: LeaderboardInputs) -> str:
+    ker, wer = inputs.priority_ker(inputs.before), inputs.before.metric("held_out", "wer")
+    numbers = [] if ker is None else [f"{missed_of(ker)} {_mentions(inputs)} missed, KER {rate(ker)}"]
+    if wer is not None:
+        numbers.append(f"WER {rate(wer)}")
+    return (
+        f"Held-out rows: {'; '.join(numbers)}." if numbers else "Held-out rows: there are none to measure on."
+    )
+
+
+def _answer_if_trained(inputs: LeaderboardInputs, comparison: Comparison, decision: Decision) -> _Answer:
+    verdict = "Keep the new model." if decision.promote else "Do not keep the new model."
+    ker = comparison.priority_ker
+    findings, numbers = [], []
+    if ker is not None:
+        findings.append(
+            f"It misses {missed_of(ker.after)} {_mentions(inputs)} in speech that it was not trained on; the "
+            f"model before it missed {misses(ker.before)}."
+        )
+        numbers.append(
+            f"Missed {_mentions(inputs)}: {missed_of(ker.before)} -> {missed_of(ker.after)}; KER "
+            f"{percent_with_interval(ker.before)} -> {rate(ker.after)}; exact McNemar test {p_value(ker.p)}."
+        )
+    if not decision.promote:
+        findings.append(decision.advice)
+    numbers.append(_general_and_unseen(comparison))
+    return _Answer(verdict, " ".join(findings), numbers)
+
+
+def _general_and_unseen(comparison: Comparison) -> str:
+    general = comparison.general_wer
+    parts = ["General speech: not measured"]
+    if general is not None:
+        parts = [
+            f"General speech: WER {percent_with_interval(general.before)} -> {rate(general.after)}, a change "
+            f"of {change_in_points(general.difference)} points"
+        ]
+    for name, label in (
+        ("unseen_term", "terms never trained on"),
+        ("unseen_voice", "voices never trained on"),
+    ):
+        part = comparison.slices.get(name)
+        if part is not None and part.ker is not None:
+            parts.append(f"{label}: {missed_of(part.ker.before)} -> {missed_of(part.ker.after)} missed")
+        else:
+            parts.append(f"{label}: not measured")
+    return f"{'; '.join(parts)}."
+
+
+def _mentions(inputs: LeaderboardInputs) -> str:
+    kinds = inputs.priority_categories
+    return f"{listed(kinds, 'or')} mentions" if kinds else "mentions of clinical terms"

@@ -1,0 +1,200 @@
+"""Leaks: anything that stands both where the model learns and where it is measured.
+
+Words are compared more freely here than in a score: case, accents, hyphens and punctuation do not
+count, since ``cefazolin-induced`` in a training row teaches the model to say ``cefazolin``.
+"""
+
+import posixpath
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from flywheel.manifest import ManifestRow
+
+__all__ = ["TRAINING_SUBSETS", "LeakCheck", "TermIndex", "check_leaks", "sentence_key"]
+
+TRAINING_SUBSETS = ("train", "development", "replay")
+"""What the trainer sees: it learns from `train` and `replay`, and picks its checkpoint on `development`."""
+
+_WORD = re.compile(r"[^\W_]+")
+
+
+@dataclass(frozen=True, slots=True)
+class LeakCheck:
+    """The result of one check.
+
+    Args:
+        name: of the check, fit for an asset check's name.
+        description: what holds where it passes.
+        checked: how many things were looked at; 0 means that the check says nothing.
+        leaks: each thing that leaks, with where it was found, sorted.
+    """
+
+    name: str
+    description: str
+    checked: int
+    leaks: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing leaks."""
+        return not self.leaks
+
+
+class TermIndex:
+    """Finds which of many terms a text holds, in one pass over its words."""
+
+    def __init__(self, terms: Iterable[str]) -> None:
+        self._by_first_word: dict[str, list[tuple[tuple[str, ...], str]]] = defaultdict(list)
+        for term in sorted(set(terms)):
+            words = _words(term)
+            if words:
+                self._by_first_word[words[0]].append((words, term))
+
+    def mentioned_in(self, text: str) -> frozenset[str]:
+        """The terms whose words stand in `text` in order and adjacent."""
+        words = _words(text)
+        return frozenset(
+            term
+            for position, word in enumerate(words)
+            for term_words, term in self._by_first_word.get(word, ())
+            if words[position : position + len(term_words)] == term_words
+        )
+
+
+def sentence_key(text: str) -> str:
+    """What two texts have in common when they are the same sentence: their words."""
+    return " ".join(_words(text))
+
+
+def check_leaks(
+    rows: Sequence[ManifestRow],
+    *,
+    unseen_voices: Collection[str] = (),
+    audio_sha256: Mapping[str, str] | None = None,
+    earlier: Mapping[str, str] | None = None,
+) -> tuple[LeakCheck, ...]:
+    """Look for leaks in the rows of all subsets together.
+
+    Args:
+        rows: with their subsets filled.
+        unseen_voices: the voices that were to be held out, beside those of the rows in `unseen_voice`.
+        audio_sha256: row id to the SHA-256 of its audio's bytes; without it audio is compared by path only.
+        earlier: synthesis group to the subset it had in earlier cycles; without it nothing is said on these.
+
+    Returns:
+        One result a check, always in the same order; the last two only where their argument was given.
+    """
+    training = [row for row in rows if row.subset in TRAINING_SUBSETS]
+    checks = [
+        _one_subset(rows),
+        _on_one_side("id_on_one_side", "No id stands in two subsets.", rows, lambda row: row.id),
+        _on_one_side(
+            "audio_on_one_side",
+            "No audio file stands in two subsets.",
+            rows,
+            lambda row: posixpath.normpath(row.audio_filepath),
+        ),
+        _on_one_side(
+            "synthesis_group_on_one_side",
+            "No synthesis stands in two subsets, whatever noise was added to it.",
+            rows,
+            lambda row: row.synthesis_group,
+        ),
+        *_unseen_terms(rows, training),
+        _unseen_voices(rows, training, unseen_voices),
+        _control_sentences(rows, training),
+    ]
+    if audio_sha256 is not None:
+        checks.append(
+            _on_one_side(
+                "audio_content_on_one_side",
+                "No two subsets hold audio of the same bytes.",
+                rows,
+                lambda row: audio_sha256.get(row.id),
+            )
+        )
+    if earlier is not None:
+        checks.append(_stayed(rows, earlier))
+    return tuple(checks)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    return tuple(_WORD.findall("".join(part for part in decomposed if not unicodedata.combining(part))))
+
+
+def _one_subset(rows: Sequence[ManifestRow]) -> LeakCheck:
+    leaks = sorted(f"row {row.id}: no subset" for row in rows if row.subset is None)
+    return LeakCheck("one_subset_a_row", "Every row stands in a subset.", len(rows), tuple(leaks))
+
+
+def _on_one_side(
+    name: str, description: str, rows: Sequence[ManifestRow], key: Callable[[ManifestRow], str | None]
+) -> LeakCheck:
+    """No key is shared by rows of two subsets; rows without a key are not looked at."""
+    members: dict[str, list[ManifestRow]] = defaultdict(list)
+    for row in rows:
+        value = key(row)
+        if value is not None:
+            members[value].append(row)
+    leaks = tuple(
+        f"{value}: {', '.join(sorted(f'{row.subset} (row {row.id})' for row in group))}"
+        for value, group in sorted(members.items())
+        if len({row.subset for row in group}) > 1
+    )
+    return LeakCheck(name, description, sum(map(len, members.values())), leaks)
+
+
+def _unseen_terms(rows: Sequence[ManifestRow], training: Sequence[ManifestRow]) -> Iterator[LeakCheck]:
+    unseen = {row.term for row in rows if row.subset == "unseen_term" and row.term is not None}
+    leaks = sorted(f"{row.term}: {row.subset} (row {row.id})" for row in training if row.term in unseen)
+    yield LeakCheck(
+        "unseen_terms_not_trained", "No training row is about an unseen term.", len(training), tuple(leaks)
+    )
+    index = TermIndex(unseen)
+    leaks = sorted(
+        f"{term}: {row.subset} (row {row.id}: {row.text!r})"
+        for row in training
+        for term in index.mentioned_in(row.text)
+    )
+    yield LeakCheck(
+        "unseen_terms_not_in_training_text",
+        "No training row says an unseen term, in whatever sentence.",
+        len(training),
+        tuple(leaks),
+    )
+
+
+def _unseen_voices(
+    rows: Sequence[ManifestRow], training: Sequence[ManifestRow], configured: Collection[str]
+) -> LeakCheck:
+    unseen = {row.voice_id for row in rows if row.subset == "unseen_voice"} | set(configured)
+    leaks = sorted(
+        f"{row.voice_id}: {row.subset} (row {row.id})" for row in training if row.voice_id in unseen
+    )
+    return LeakCheck(
+        "unseen_voices_not_trained", "No training row is in an unseen voice.", len(training), tuple(leaks)
+    )
+
+
+def _control_sentences(rows: Sequence[ManifestRow], training: Sequence[ManifestRow]) -> LeakCheck:
+    control = {sentence_key(row.text) for row in rows if row.subset == "general"}
+    leaks = sorted(
+        f"{row.text!r}: {row.subset} (row {row.id})" for row in training if sentence_key(row.text) in control
+    )
+    description = "No sentence of the general-speech control is in a training row."
+    return LeakCheck("control_sentences_not_trained", description, len(training), tuple(leaks))
+
+
+def _stayed(rows: Sequence[ManifestRow], earlier: Mapping[str, str]) -> LeakCheck:
+    known = [row for row in rows if row.synthesis_group in earlier]
+    leaks = sorted(
+        f"row {row.id}: {row.subset}, was {earlier[row.synthesis_group]}"
+        for row in known
+        if row.subset != earlier[row.synthesis_group]
+    )
+    description = "Every row of an earlier cycle is where it was."
+    return LeakCheck("earlier_rows_stayed", description, len(known), tuple(leaks))

@@ -1,0 +1,292 @@
+"""One model's scores beside another's, on the same rows: what changed, and how sure that is.
+
+Rows are paired by id, which is worth much more than two independent samples: the difference of a row
+that both models get right is exactly 0. Intervals of differences resample clusters of pairs.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self, TypeAlias
+
+import numpy as np
+
+from flywheel.errors import FlywheelError
+from flywheel.scoring.breakdowns import SLICES, slices_of
+from flywheel.scoring.errors import ErrorCounts
+from flywheel.scoring.intervals import (
+    Estimate,
+    Floats,
+    bootstrap_bounds,
+    cluster_bootstrap,
+    mcnemar_exact,
+    wilson,
+)
+from flywheel.scoring.rows import RowScore, ScoringError
+from flywheel.scoring.transcripts import shown
+
+__all__ = ["Comparison", "KeywordChange", "RateChange", "SliceComparison", "compare"]
+
+_Pair: TypeAlias = tuple[RowScore, RowScore]
+
+
+@dataclass(frozen=True, slots=True)
+class RateChange:
+    """A rate before and after, and `difference`: after minus before, below 0 where it got better."""
+
+    before: Estimate
+    after: Estimate
+    difference: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class KeywordChange:
+    """The KER before and after.
+
+    Args:
+        before, after: with Wilson's interval.
+        absolute_drop: before minus after, above 0 where it got better.
+        relative_drop: the same as a share of before; None where no term was missed before.
+        mended: rows whose term was missed before and is found after (McNemar's b).
+        broken: rows whose term was found before and is missed after (McNemar's c).
+        p: of the exact two-sided McNemar test.
+    """
+
+    before: Estimate
+    after: Estimate
+    absolute_drop: Estimate
+    relative_drop: Estimate | None
+    mended: int
+    broken: int
+    p: float
+
+
+@dataclass(frozen=True, slots=True)
+class SliceComparison:
+    """One slice before and after; `ker` and `priority_ker` are None where it has no such rows."""
+
+    rows: int
+    wer: RateChange
+    cer: RateChange
+    ser: RateChange
+    ker: KeywordChange | None = None
+    priority_ker: KeywordChange | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """All slices before and after, under their names; a slice without rows is absent.
+
+    `priority_categories` are those that each slice's `priority_ker` is over.
+    """
+
+    normalizer: str
+    priority_categories: tuple[str, ...]
+    slices: Mapping[str, SliceComparison]
+
+    @property
+    def priority_ker(self) -> KeywordChange | None:
+        """The change that a decision is about: held-out rows, priority categories."""
+        held_out = self.slices.get("held_out")
+        return None if held_out is None else held_out.priority_ker
+
+    @property
+    def general_wer(self) -> RateChange | None:
+        """The change that shows forgetting: WER on general speech; None without such rows."""
+        general = self.slices.get("general")
+        return None if general is None else general.wer
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON holds it; `from_dict` is its inverse. What is None stays, as null."""
+        return {
+            "normalizer": self.normalizer,
+            "priority_categories": list(self.priority_categories),
+            "slices": {name: asdict(comparison) for name, comparison in self.slices.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The comparison that `to_dict` was called on.
+
+        Raises:
+            FlywheelError: a field is missing or unknown: the file is of another version or was edited.
+        """
+        try:
+            return cls(
+                normalizer=values["normalizer"],
+                priority_categories=tuple(values["priority_categories"]),
+                slices={name: _slice_from(fields) for name, fields in values["slices"].items()},
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            problem = f"comparison: cannot be read ({error!r}); compare the two evals again"
+            raise FlywheelError(problem) from error
+
+
+def compare(
+    baseline: Sequence[RowScore],
+    after: Sequence[RowScore],
+    *,
+    priority_categories: Collection[str],
+    seed: int = 42,
+) -> Comparison:
+    """What changed from `baseline` to `after`, rows paired by id.
+
+    Args:
+        baseline, after: the same rows, scored with the same normaliser, in any order.
+        priority_categories: the entity categories that the decision looks at.
+        seed: of the bootstrap.
+
+    Raises:
+        ScoringError: names the ids that only one side has or that differ in their reference, term or
+            subset; normalisers that differ; no rows.
+    """
+    pairs = _paired(baseline, after)
+    members: dict[str, list[_Pair]] = {name: [] for name in SLICES}
+    for pair in pairs:
+        for name in slices_of(pair[0]):
+            members[name].append(pair)
+    return Comparison(
+        normalizer=pairs[0][0].normalizer,
+        priority_categories=tuple(priority_categories),
+        slices={
+            name: _compare_slice(slice_pairs, priority_categories, seed)
+            for name, slice_pairs in members.items()
+            if slice_pairs
+        },
+    )
+
+
+def _paired(baseline: Sequence[RowScore], after: Sequence[RowScore]) -> list[_Pair]:
+    before_of, after_of = {row.id: row for row in baseline}, {row.id: row for row in after}
+    normalizers = {row.normalizer for row in (*baseline, *after)}
+    only_before = [row_id for row_id in before_of if row_id not in after_of]
+    only_after = [row_id for row_id in after_of if row_id not in before_of]
+    problems = [
+        f"{len(ids)} ids {what}: {shown(ids)}; {advice}"
+        for ids, what, advice in (
+            (only_before, "are only in the baseline", "transcribe the same rows"),
+            (only_after, "are only in the later eval", "transcribe the same rows"),
+            (
+                _changed(before_of, after_of),
+                "differ in reference, term or subset",
+                "use one manifest for both",
+            ),
+        )
+        if ids
+    ]
+    if len(before_of) < len(baseline) or len(after_of) < len(after):
+        problems.append("an id occurs more than once; each row has an id of its own")
+    if len(normalizers) > 1:
+        problems.append(f"scored with {' and '.join(sorted(normalizers))}; use one normalizer for both")
+    if not baseline or not after:
+        problems.append("one side has no rows; at least one row on both sides is needed")
+    if problems:
+        raise ScoringError("comparison", problems)
+    return [(row, after_of[row_id]) for row_id, row in before_of.items()]
+
+
+def _changed(before_of: Mapping[str, RowScore], after_of: Mapping[str, RowScore]) -> list[str]:
+    return [
+        row_id
+        for row_id, row in before_of.items()
+        if row_id in after_of and _identity(row) != _identity(after_of[row_id])
+    ]
+
+
+def _identity(row: RowScore) -> tuple[str | None, ...]:
+    transcript = row.transcript
+    return row.reference, transcript.term, transcript.entity_category, transcript.subset
+
+
+def _compare_slice(pairs: Sequence[_Pair], priority: Collection[str], seed: int) -> SliceComparison:
+    clusters = [before.cluster for before, _ in pairs]
+    with_term = [pair for pair in pairs if pair[0].term_missed is not None]
+    of_priority = [pair for pair in with_term if pair[0].transcript.entity_category in priority]
+    return SliceComparison(
+        rows=len(pairs),
+        wer=_rate_change([(before.words, after.words) for before, after in pairs], clusters, seed),
+        cer=_rate_change([(before.characters, after.characters) for before, after in pairs], clusters, seed),
+        ser=_sentence_change(pairs, clusters, seed),
+        ker=_keyword_change(with_term, seed) if with_term else None,
+        priority_ker=_keyword_change(of_priority, seed) if of_priority else None,
+    )
+
+
+def _rate_change(
+    counts: Sequence[tuple[ErrorCounts, ErrorCounts]], clusters: Sequence[str], seed: int
+) -> RateChange:
+    before, after, lengths = np.array(
+        [(first.errors, second.errors, first.reference_length) for first, second in counts], dtype=np.float64
+    ).T
+    if not lengths.any():
+        # Without reference words a rate is a plain count of insertions, as in `ErrorCounts.rate`.
+        changes = (before.sum(), after.sum(), after.sum() - before.sum())
+        return RateChange(*(Estimate(float(value), None, None, len(counts)) for value in changes))
+    return RateChange(
+        before=cluster_bootstrap(before, lengths, clusters, seed=seed),
+        after=cluster_bootstrap(after, lengths, clusters, seed=seed),
+        difference=cluster_bootstrap(after - before, lengths, clusters, seed=seed),
+    )
+
+
+def _sentence_change(pairs: Sequence[_Pair], clusters: Sequence[str], seed: int) -> RateChange:
+    before = np.array([row.sentence_wrong for row, _ in pairs], dtype=np.float64)
+    after = np.array([row.sentence_wrong for _, row in pairs], dtype=np.float64)
+    return RateChange(
+        before=wilson(int(before.sum()), len(pairs)),
+        after=wilson(int(after.sum()), len(pairs)),
+        difference=cluster_bootstrap(after - before, np.ones(len(pairs)), clusters, seed=seed),
+    )
+
+
+def _keyword_change(pairs: Sequence[_Pair], seed: int) -> KeywordChange:
+    before = np.array([row.term_missed for row, _ in pairs], dtype=np.float64)
+    after = np.array([row.term_missed for _, row in pairs], dtype=np.float64)
+    clusters = [row.cluster for row, _ in pairs]
+    mended, broken = int(((before == 1) & (after == 0)).sum()), int(((before == 0) & (after == 1)).sum())
+    return KeywordChange(
+        before=wilson(int(before.sum()), len(pairs)),
+        after=wilson(int(after.sum()), len(pairs)),
+        absolute_drop=cluster_bootstrap(before - after, np.ones(len(pairs)), clusters, seed=seed),
+        relative_drop=_relative_drop(before, after, clusters, seed),
+        mended=mended,
+        broken=broken,
+        p=mcnemar_exact(mended, broken),
+    )
+
+
+def _relative_drop(before: Floats, after: Floats, clusters: Sequence[str], seed: int) -> Estimate | None:
+    if not before.any():
+        return None
+    columns = (before, after)
+    low, high = bootstrap_bounds(columns, clusters, lambda first, second: 1 - second / first, seed=seed)
+    return Estimate(float(1 - after.sum() / before.sum()), low, high, len(before))
+
+
+def _slice_from(fields: Mapping[str, Any]) -> SliceComparison:
+    return SliceComparison(
+        rows=fields["rows"],
+        wer=_rate_from(fields["wer"]),
+        cer=_rate_from(fields["cer"]),
+        ser=_rate_from(fields["ser"]),
+        ker=_keyword_from(fields["ker"]),
+        priority_ker=_keyword_from(fields["priority_ker"]),
+    )
+
+
+def _rate_from(fields: Mapping[str, Any]) -> RateChange:
+    return RateChange(**{name: Estimate(**estimate) for name, estimate in fields.items()})
+
+
+def _keyword_from(fields: Mapping[str, Any] | None) -> KeywordChange | None:
+    if fields is None:
+        return None
+    relative = fields["relative_drop"]
+    return KeywordChange(
+        before=Estimate(**fields["before"]),
+        after=Estimate(**fields["after"]),
+        absolute_drop=Estimate(**fields["absolute_drop"]),
+        relative_drop=None if relative is None else Estimate(**relative),
+        mended=fields["mended"],
+        broken=fields["broken"],
+        p=fields["p"],
+    )

@@ -1,0 +1,221 @@
+"""Normalisers: what a reference and a hypothesis are turned into before they are compared.
+
+Both sides of a comparison go through the same normaliser, and a score carries its name and version. A
+change of what a normaliser returns, for any text, is a new version: scores of two versions do not compare.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from flywheel.errors import FlywheelError
+from flywheel.scoring.measures import one_spelling_for_measures, split_glued_unit
+from flywheel.scoring.spoken_numbers import NUMBER_WORDS, digits_for_number_words
+
+__all__ = ["CLINICAL", "NORMALIZERS", "PUBLISHED", "Normalizer", "normalizer_named"]
+
+
+@dataclass(frozen=True, slots=True)
+class Normalizer:
+    """A named, versioned, idempotent function from text to text.
+
+    What it returns has one space between words and none around. The empty text is allowed on both sides.
+    """
+
+    name: str
+    version: str
+    function: Callable[[str], str] = field(repr=False, compare=False)
+
+    def __call__(self, text: str) -> str:
+        return self.function(text)
+
+    @property
+    def label(self) -> str:
+        """Name and version in one, as tables show them: `flywheel_clinical 1`."""
+        return f"{self.name} {self.version}"
+
+    def as_dict(self) -> dict[str, str]:
+        """Name and version, as `scores.json` holds them."""
+        return {"name": self.name, "version": self.version}
+
+
+_PUNCTUATION_BUT_HYPHEN = re.compile(r"[^\w\s-]")
+
+
+def _published(text: str) -> str:
+    # NFKD first: it can bring capitals (the one glyph for degrees Celsius becomes two characters).
+    text = unicodedata.normalize("NFKD", text).lower()
+    return " ".join(_PUNCTUATION_BUT_HYPHEN.sub("", text).split())
+
+
+_VULGAR_FRACTIONS = "¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞↉"
+# NFKD writes `2½` as `21/2`, `10⁹` as `109`, and an accent that stands for an apostrophe as a space.
+_BEFORE_DECOMPOSITION = str.maketrans(
+    {glyph: f" {unicodedata.normalize('NFKD', glyph)} " for glyph in _VULGAR_FRACTIONS}
+    | {"\N{ACUTE ACCENT}": "'"}
+)
+_SUPERSCRIPT = re.compile(r"(?<=[0-9])[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
+_SUPERSCRIPT_PLUS = "⁺"
+
+_GREEK = (
+    *("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu"),
+    *("nu", "xi", "omicron", "pi", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega"),
+)
+_FINAL_SIGMA = 0x03C2  # folding case has made it a sigma
+_GREEK_LETTERS = [chr(code) for code in range(0x03B1, 0x03CA) if code != _FINAL_SIGMA]
+_APOSTROPHES = (
+    "\N{LEFT SINGLE QUOTATION MARK}\N{RIGHT SINGLE QUOTATION MARK}\N{SINGLE HIGH-REVERSED-9 QUOTATION MARK}"
+    "\N{MODIFIER LETTER APOSTROPHE}\N{MODIFIER LETTER PRIME}"
+)
+# Case-folded letters and signs that NFKD leaves as they are. Dashes between words become spaces.
+_AFTER_DECOMPOSITION = str.maketrans(
+    {
+        **{letter: f" {name} " for letter, name in zip(_GREEK_LETTERS, _GREEK, strict=True)},
+        **{"æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ð": "d", "ł": "l", "þ": "th", "ħ": "h"},
+        **dict.fromkeys(_APOSTROPHES, "'"),
+        **dict.fromkeys("\N{HYPHEN}\N{NON-BREAKING HYPHEN}\N{MINUS SIGN}", "-"),
+        **dict.fromkeys("\N{FRACTION SLASH}\N{DIVISION SLASH}", "/"),
+        **{"≤": "<=", "≥": ">=", "±": " plus or minus ", "\N{MULTIPLICATION SIGN}": " x "},
+    }
+)
+_INVISIBLE = frozenset(("Mn", "Me", "Mc", "Cf"))
+_MICRO_PREFIX = re.compile(r"μ(?=[a-z])")
+
+
+def _folded(text: str) -> str:
+    """`text` in lower case, without accents and invisible characters, its glyphs spelled out."""
+    if text.isascii():
+        return text.lower()
+    text = _SUPERSCRIPT.sub(_exponent, text.translate(_BEFORE_DECOMPOSITION))
+    # Twice: folding case can bring letters that decompose further.
+    for _ in range(2):
+        text = unicodedata.normalize("NFKD", text).casefold()
+    text = "".join(char for char in text if unicodedata.category(char) not in _INVISIBLE)
+    return _MICRO_PREFIX.sub("mc", text).translate(_AFTER_DECOMPOSITION)
+
+
+def _exponent(found: re.Match[str]) -> str:
+    return "^" + unicodedata.normalize("NFKD", found[0].lstrip(_SUPERSCRIPT_PLUS)).replace(
+        "\N{MINUS SIGN}", "-"
+    )
+
+
+_THOUSANDS = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9]|,[0-9])")
+_DOTTED_LETTERS = re.compile(r"(?<![^\W_])[^\W\d_](?:\.[^\W\d_])+(?![^\W_])")
+_INNER_APOSTROPHE = re.compile(r"(?<=[^\W\d_])'(?=[^\W\d_])")
+_POWER_OF_UNIT = re.compile(r"(?<=[^\W\d_])\^(?=[0-9])")
+
+
+def _without_inner_signs(text: str) -> str:
+    """`1,000` -> `1000`, `b.i.d.` -> `bid.`, `sjogren's` -> `sjogrens`, `kg/m^2` -> `kg/m2`."""
+    if "," in text:
+        text = _THOUSANDS.sub(lambda found: found[0].replace(",", ""), text)
+    if "." in text[:-1]:
+        text = _DOTTED_LETTERS.sub(lambda found: found[0].replace(".", ""), text)
+    if "^" in text:
+        text = _POWER_OF_UNIT.sub("", text)
+    if "'" in text:
+        text = _INNER_APOSTROPHE.sub("", text)
+    return text.replace("+/-", " plus or minus ")
+
+
+# Every character that no alternative takes separates words and is dropped.
+_TOKEN = re.compile(
+    r"""
+      (?<![^\W_])(?:[0-9]+(?:\.[0-9]+)*|\.[0-9]+)(?:\^-?[0-9]+)?[^\W_]*  # a number and what is glued to it
+    | [^\W_]+                            # a word
+    | °[cf](?![^\W_]) | [°%&+@/]         # a sign that is read aloud, and the slash
+    | [<>]=?(?=\s*\.?[0-9])              # a comparison with a number
+    | (?<![^\s(])-(?=\.?[0-9])           # a minus sign; every other hyphen joins words
+    """,
+    re.VERBOSE,
+)
+_READ_ALOUD: Mapping[str, str] = {
+    "%": "percent",
+    "&": "and",
+    "+": "plus",
+    "@": "at",
+    "-": "minus",
+    "°": "degrees",
+    "°c": "degrees celsius",
+    "°f": "degrees fahrenheit",
+    "<": "less than",
+    ">": "greater than",
+    "<=": "less than or equal to",
+    ">=": "greater than or equal to",
+}
+
+
+def _words(text: str) -> list[str]:
+    """The words of folded text: numbers apart from the units glued to them, signs as they are read aloud."""
+    words: list[str] = []
+    for token in _TOKEN.findall(text):
+        if token in _READ_ALOUD:
+            words += _READ_ALOUD[token].split()
+        elif token[0] == ".":
+            words += split_glued_unit(f"0{token}")
+        elif "0" <= token[0] <= "9":
+            words += split_glued_unit(token)
+        else:
+            words.append(token)
+    return words
+
+
+_IS_PLAIN = re.compile(r"[a-z]+(?: [a-z]+)*").fullmatch
+_REWRITTEN_WORDS = NUMBER_WORDS | {"per", "mmhg"}
+# Two settle every text we know; the limit only keeps a surprise from becoming an endless loop.
+_MAX_PASSES = 8
+
+
+def _clinical(text: str) -> str:
+    # A rewriting can bring words together that are themselves rewritten (a slash between them is
+    # dropped, say), so it is repeated until nothing changes: that is what makes it idempotent.
+    for _ in range(_MAX_PASSES):
+        if _is_settled(text):
+            break
+        before, text = text, _rewritten(text)
+        if text == before:
+            break
+    return text
+
+
+def _is_settled(text: str) -> bool:
+    """True where no rule can apply. Most hypotheses are of this kind: it is the short cut."""
+    return not text or (_IS_PLAIN(text) is not None and _REWRITTEN_WORDS.isdisjoint(text.split()))
+
+
+def _rewritten(text: str) -> str:
+    words = _words(_without_inner_signs(_folded(text)))
+    return one_spelling_for_measures(" ".join(digits_for_number_words(words)))
+
+
+PUBLISHED = Normalizer("published_clinical", "1", _published)
+"""That of the published recipe, faults included, so that figures compare: decompose (NFKD), lower case,
+delete everything but letters, digits, `_`, `-` and white space, collapse white space. `0.5 mg` -> `05 mg`."""
+
+CLINICAL = Normalizer("flywheel_clinical", "1", _clinical)
+"""Ours, for English clinical speech: a difference that a listener could not hear is no error, and no value
+changes. `tests/flywheel/scoring/test_normalizers.py` is its table of cases.
+
+- Lower case, no accents, no apostrophes inside words, hyphens join nothing: `Sjögren's` -> `sjogrens`,
+  `co-trimoxazole` -> `co trimoxazole`. `oh` and `o` stay words.
+- Numbers keep their value: `0.5`, `.5` -> `0.5`, `1,000` -> `1000`, `2½` -> `2 1/2`, `10⁹` -> `10^9`.
+- Number words become digits where they have one reading: see `spoken_numbers`.
+- Units and ratios have one spelling: see `measures`.
+- Signs are written as they are read aloud: `%` percent, `+` plus, `°C` degrees celsius, `≥ 5` greater
+  than or equal to 5, `µg` mcg, `β` beta.
+
+No spelling, contraction or abbreviation is expanded: those are differences that the page should show.
+"""
+
+NORMALIZERS: Mapping[str, Normalizer] = MappingProxyType({n.name: n for n in (PUBLISHED, CLINICAL)})
+
+
+def normalizer_named(name: str) -> Normalizer:
+    """The normaliser of that name; raises `FlywheelError` listing the names there are."""
+    try:
+        return NORMALIZERS[name]
+    except KeyError:
+        raise FlywheelError(f"normalizer: found {name!r}, allowed: {', '.join(NORMALIZERS)}") from None

@@ -1,0 +1,241 @@
+"""One utterance scored: everything that any table or comparison needs of it, counted once."""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from flywheel.errors import Problems
+from flywheel.files import atomic_path
+from flywheel.scoring.errors import (
+    Edit,
+    ErrorCounts,
+    character_errors,
+    counts_of_edits,
+    edits_between,
+    term_found,
+    term_stand,
+)
+from flywheel.scoring.normalizers import Normalizer
+from flywheel.scoring.transcripts import Transcript
+
+__all__ = ["RowScore", "ScoringError", "results_csv", "score_rows", "write_results"]
+
+
+class ScoringError(Problems):
+    """Rows that cannot be scored or compared, each named."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowScore:
+    """The errors of one utterance, counted on normalised text.
+
+    Args:
+        transcript: the row as it was read.
+        normalizer: label of the normaliser.
+        reference, hypothesis: normalised.
+        words, characters: errors of the whole row.
+        term_missed: whether the hypothesis lacks the row's term; None for a row without term.
+        term_words: errors on the words of the term; None for a row without term, and where normalising
+            left the term unrecognisable in the reference.
+        heard: what stands in the place of a missed term, empty where it was left out; None where the
+            term was found or `term_words` is None.
+        true_terms: how many seeded terms the hypothesis and the reference both hold.
+        false_insertions: the seeded terms that the hypothesis holds and the reference does not.
+    """
+
+    transcript: Transcript
+    normalizer: str
+    reference: str
+    hypothesis: str
+    words: ErrorCounts
+    characters: ErrorCounts
+    term_missed: bool | None
+    term_words: ErrorCounts | None
+    heard: str | None
+    true_terms: int
+    false_insertions: tuple[str, ...]
+
+    @property
+    def id(self) -> str:
+        """The id of the row."""
+        return self.transcript.id
+
+    @property
+    def sentence_wrong(self) -> bool:
+        """Whether reference and hypothesis differ at all: what the SER counts."""
+        return self.reference != self.hypothesis
+
+    @property
+    def other_words(self) -> ErrorCounts | None:
+        """Errors on the words that are not the term's; None where `term_words` is."""
+        if self.term_words is None:
+            return None
+        return ErrorCounts(
+            *(of_all - of_term for of_all, of_term in zip(self.words, self.term_words, strict=True))
+        )
+
+    @property
+    def cluster(self) -> str:
+        """Rows with the same label fail together: they share their term or, without one, their sentence."""
+        term = self.transcript.term
+        return f"sentence {self.reference}" if term is None else f"term {term}"
+
+
+def score_rows(
+    rows: Iterable[Transcript], normalizer: Normalizer, terms: Iterable[str] = ()
+) -> list[RowScore]:
+    """The scores of the rows, in their order.
+
+    Args:
+        rows: the transcripts.
+        normalizer: applied to references, hypotheses and terms alike.
+        terms: the seeded terms to look for in hypotheses; the terms of the rows are added.
+
+    Raises:
+        ScoringError: names each term of which the normaliser leaves nothing.
+    """
+    rows = list(rows)
+    spellings = _normalized_terms((*terms, *(row.term for row in rows if row.term is not None)), normalizer)
+    seed = _TermIndex(spellings)
+    # Voices and noise levels share their sentences, so that most references are met many times.
+    references: dict[str, _Text] = {}
+    scores = []
+    for row in rows:
+        if row.text not in references:
+            references[row.text] = seed.read(normalizer(row.text))
+        hypothesis = seed.read(normalizer(row.pred_text))
+        spelling = None if row.term is None else spellings[row.term]
+        scores.append(_row_score(row, normalizer.label, references[row.text], hypothesis, spelling))
+    return scores
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A normalised text, its words, and the seeded terms that it holds."""
+
+    text: str
+    words: tuple[str, ...]
+    terms: frozenset[str]
+
+
+def _normalized_terms(terms: Iterable[str], normalizer: Normalizer) -> dict[str, str]:
+    spellings = {term: normalizer(term) for term in dict.fromkeys(terms)}
+    if lost := [term for term, spelling in spellings.items() if not spelling]:
+        raise ScoringError(
+            f"normalizer {normalizer.label}",
+            [f"term {term!r}: nothing is left of it; a term needs a letter or a digit" for term in lost],
+        )
+    return spellings
+
+
+class _TermIndex:
+    """Finds seeded terms in a text by looking only at those that begin with one of its words."""
+
+    def __init__(self, spellings: Mapping[str, str]) -> None:
+        # Terms that normalise alike are one keyword; the first of them stands for all.
+        term_of_spelling: dict[str, str] = {}
+        for term, spelling in spellings.items():
+            term_of_spelling.setdefault(spelling, term)
+        self._by_first_word: dict[str, list[tuple[str, str]]] = {}
+        for spelling, term in term_of_spelling.items():
+            self._by_first_word.setdefault(spelling.split()[0], []).append((spelling, term))
+
+    def read(self, text: str) -> _Text:
+        """`text` (normalised) with the terms that it holds."""
+        words = tuple(text.split())
+        candidates = self._by_first_word.keys() & words
+        terms = (
+            term
+            for first in candidates
+            for spelling, term in self._by_first_word[first]
+            if term_found(spelling, text)
+        )
+        return _Text(text, words, frozenset(terms))
+
+
+def _row_score(
+    row: Transcript, normalizer: str, reference: _Text, hypothesis: _Text, spelling: str | None
+) -> RowScore:
+    edits: Sequence[Edit] = (
+        () if reference.text == hypothesis.text else edits_between(reference.words, hypothesis.words)
+    )
+    missed = stand = None
+    if spelling is not None:
+        missed = not term_found(spelling, hypothesis.text)
+        stand = term_stand(spelling, reference.words, hypothesis.words, edits)
+    true_terms = reference.terms & hypothesis.terms
+    return RowScore(
+        transcript=row,
+        normalizer=normalizer,
+        reference=reference.text,
+        hypothesis=hypothesis.text,
+        words=counts_of_edits(edits, len(reference.words)),
+        characters=character_errors(reference.text, hypothesis.text),
+        term_missed=missed,
+        term_words=None if stand is None else stand.counts,
+        heard=stand.heard if missed and stand is not None else None,
+        true_terms=len(true_terms),
+        false_insertions=tuple(sorted(hypothesis.terms - true_terms)),
+    )
+
+
+_CSV_FIELDS = (
+    *("id", "subset", "synthesis_group", "term", "entity_category", "ipa_source", "voice_id", "noise_level"),
+    *("context_type", "text", "pred_text", "normalizer", "reference", "hypothesis"),
+    *("ker", "wer", "cer", "ser", "substitutions", "deletions", "insertions", "reference_words"),
+    *(
+        "character_errors",
+        "reference_characters",
+        "term_word_errors",
+        "term_words",
+        "heard",
+        "false_insertions",
+    ),
+)
+
+
+def results_csv(row_scores: Iterable[RowScore]) -> Iterator[str]:
+    """The lines of `results.csv`, header first, each with its line feed. What a row does not have is empty.
+
+    `ker` and `ser` are 0 or 1, `wer` and `cer` fractions; false insertions are joined by `; `.
+    """
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(_CSV_FIELDS)
+    yield buffer.getvalue()
+    for score in row_scores:
+        buffer.seek(0)
+        buffer.truncate()
+        writer.writerow(_csv_values(score))
+        yield buffer.getvalue()
+
+
+def write_results(path: Path, row_scores: Iterable[RowScore]) -> None:
+    """Write `results.csv`, a line a row, whole or not at all."""
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        file.writelines(results_csv(row_scores))
+
+
+def _csv_values(score: RowScore) -> Sequence[object]:
+    row, words, term_words = score.transcript, score.words, score.term_words
+    return (
+        *(
+            row.id,
+            row.subset,
+            row.synthesis_group,
+            row.term,
+            row.entity_category,
+            row.ipa_source,
+            row.voice_id,
+        ),
+        *(row.noise_level, row.context_type, row.text, row.pred_text),
+        *(score.normalizer, score.reference, score.hypothesis),
+        None if score.term_missed is None else int(score.term_missed),
+        *(words.rate, score.characters.rate, int(score.sentence_wrong)),
+        *(words.substitutions, words.deletions, words.insertions, words.reference_length),
+        *(score.characters.errors, score.characters.reference_length),
+        *((None, None) if term_words is None else (term_words.errors, term_words.reference_length)),
+        *(score.heard, "; ".join(score.false_insertions)),
+    )

@@ -1,0 +1,101 @@
+"""Numbers as people read them: percent with one decimal, intervals, counts, p values.
+
+One way to write each, so that the gate, the decision and the page say the same thing alike.
+"""
+
+import math
+from collections.abc import Sequence
+
+from flywheel.scoring.intervals import Estimate
+
+__all__ = [
+    "change_in_points",
+    "counted",
+    "listed",
+    "missed_of",
+    "misses",
+    "negated",
+    "p_value",
+    "percent",
+    "percent_with_interval",
+    "rate",
+    "rows_for_margin",
+]
+
+_NO_INTERVAL = "no interval"
+
+
+def percent(fraction: float) -> str:
+    """`95.8 %` for 0.9583."""
+    return f"{_hundredfold(fraction):.1f} %"
+
+
+def percent_with_interval(estimate: Estimate) -> str:
+    """`95.8 % [86.0, 98.8]`; `[no interval]` where the rows cannot give one."""
+    return f"{percent(estimate.value)} {_bounds(estimate, '.1f')}"
+
+
+def rate(estimate: Estimate) -> str:
+    """`95.8 % [86.0, 98.8], n = 48`: a rate with its 95 % interval and the number of rows behind it."""
+    return f"{percent_with_interval(estimate)}, n = {estimate.n}"
+
+
+def change_in_points(difference: Estimate) -> str:
+    """`-89.6 [-97.0, -80.1]`: after minus before, in percentage points."""
+    return f"{_hundredfold(difference.value):+.1f} {_bounds(difference, '+.1f')}"
+
+
+def negated(estimate: Estimate) -> Estimate:
+    """A drop as a change, and a change as a drop: the sign turned, and the bounds with it."""
+    low, high = estimate.low, estimate.high
+    return Estimate(
+        value=-estimate.value,
+        low=None if high is None else -high,
+        high=None if low is None else -low,
+        n=estimate.n,
+    )
+
+
+def misses(ker: Estimate) -> int:
+    """How many of the `ker.n` mentions were missed: a KER is a whole number of misses by n."""
+    return round(ker.value * ker.n)
+
+
+def missed_of(ker: Estimate) -> str:
+    """`46 of 48`."""
+    return f"{misses(ker)} of {ker.n}"
+
+
+def p_value(p: float) -> str:
+    """`p = 0.012`, or `p < 0.001` below what three decimals show."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 row`, `3 rows`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def listed(items: Sequence[str], conjunction: str = "and") -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    *others, last = items
+    return f"{', '.join(others)} {conjunction} {last}" if others else last
+
+
+def rows_for_margin(share: float, margin: float = 0.05) -> int:
+    """Rows for a 95 % interval of about +-`margin` around a rate of `share`, both fractions.
+
+    The normal approximation, `1.96**2 * share * (1 - share) / margin**2`: 174 at 0.13, 323 at 0.30.
+    """
+    return math.ceil(1.96**2 * share * (1 - share) / margin**2)
+
+
+def _hundredfold(fraction: float) -> float:
+    # Adding 0.0 turns the -0.0 that rounding a tiny negative change gives into 0.0.
+    return round(fraction * 100, 1) + 0.0
+
+
+def _bounds(estimate: Estimate, form: str) -> str:
+    if estimate.low is None or estimate.high is None:
+        return f"[{_NO_INTERVAL}]"
+    return f"[{_hundredfold(estimate.low):{form}}, {_hundredfold(estimate.high):{form}}]"

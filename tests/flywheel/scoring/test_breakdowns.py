@@ -1,0 +1,294 @@
+"""`scores.json`: what a slice holds, what is absent, and that the numbers are those of the rows."""
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import jiwer
+import pytest
+
+from flywheel.errors import FlywheelError
+from flywheel.manifest import SUBSETS
+from flywheel.scoring import (
+    CLINICAL,
+    PUBLISHED,
+    SLICES,
+    RowScore,
+    ScoringError,
+    Transcript,
+    keyword_error_rate,
+    score_rows,
+    slice_rows,
+    slices_of,
+    summarise,
+    wilson,
+)
+
+TERMS = {"cefazolin": "drug", "apixaban": "drug", "bronchoscopy": "procedure", "ferritin": "lab"}
+CARRIERS = ("please give the {} now", "we talked about {} this morning", "the note on {} is not signed")
+
+
+def clinical(number: int, **changes: Any) -> Transcript:
+    term = list(TERMS)[number % len(TERMS)]
+    text = CARRIERS[number % len(CARRIERS)].format(term)
+    row = Transcript(
+        id=f"r{number}",
+        text=text,
+        pred_text=text,
+        ipa_source=("override", "espeak_g2p")[number % 2],
+        voice_id=f"espeak:v{number % 3}",
+        noise_level=("clean", "snr_15db")[number % 2],
+        synthesis_group=f"g{number}",
+        subset="validation",
+        term=term,
+        entity_category=TERMS[term],
+        context_type="dictation",
+    )
+    return replace(row, **changes)
+
+
+def general(number: int, **changes: Any) -> Transcript:
+    row = clinical(number, term=None, entity_category=None, context_type=None, subset="general")
+    text = f"please bring blanket number {number % 5} to the room"
+    return replace(row, **({"id": f"general{number}", "text": text, "pred_text": text} | changes))
+
+
+def corpus(count: int = 240, seed: int = 3) -> list[Transcript]:
+    """Rows of all subsets; about a third of the terms is missed, in one of three ways."""
+    draw = random.Random(seed)
+    rows = []
+    for number in range(count):
+        row = clinical(number, subset=SUBSETS[number // 7 % 5])
+        wrong = ("", "some thing", "sea lion")[draw.randrange(3)]
+        if row.term and draw.random() < 0.35:
+            row = replace(row, pred_text=" ".join(row.text.replace(row.term, wrong).split()))
+        if draw.random() < 0.3:
+            row = replace(row, pred_text=row.pred_text.replace("the", "a"))
+        rows.append(row)
+    rows += [
+        general(n, pred_text="please bring cefazolin to the room") if n % 9 == 0 else general(n)
+        for n in range(40)
+    ]
+    return [*rows, *(general(n, id=f"replay{n}", subset="replay") for n in range(100, 110))]
+
+
+def summary(rows: Sequence[RowScore], seed: int = 42) -> dict[str, Any]:
+    return summarise(rows, model="tiny", normalizer=CLINICAL, seed=seed)
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[RowScore]:
+    return score_rows(corpus(), CLINICAL)
+
+
+@pytest.fixture(scope="module")
+def scores(rows: list[RowScore]) -> dict[str, Any]:
+    return summary(rows)
+
+
+def test_the_frame(rows: list[RowScore], scores: dict[str, Any]) -> None:
+    assert scores["model"] == "tiny"
+    assert scores["normalizer"] == {"name": "flywheel_clinical", "version": "1"}
+    assert list(scores["slices"]) == list(SLICES)
+    assert (scores["rows"], scores["rows_in_no_slice"]) == (len(rows), 10)
+
+
+def test_it_is_json_without_nan(scores: dict[str, Any]) -> None:
+    assert json.loads(json.dumps(scores, allow_nan=False)) == scores
+
+
+def test_the_same_rows_and_seed_give_the_same_scores(rows: list[RowScore], scores: dict[str, Any]) -> None:
+    assert summary(rows) == scores
+    assert summary(rows, seed=43) != scores
+
+
+@pytest.mark.parametrize("name", SLICES)
+def test_rates_are_those_of_the_rows(rows: list[RowScore], scores: dict[str, Any], name: str) -> None:
+    members, found = slice_rows(rows, name), scores["slices"][name]
+    references, hypotheses = [row.reference for row in members], [row.hypothesis for row in members]
+    words = jiwer.process_words(references, hypotheses)
+    assert found["rows"] == found["wer"]["n"] == found["cer"]["n"] == found["ser"]["n"] == len(members)
+    assert found["wer"]["value"] == pytest.approx(words.wer)
+    assert found["wer"]["macro"] == pytest.approx(
+        sum(jiwer.wer(r, h) for r, h in zip(references, hypotheses, strict=True)) / len(members)
+    )
+    counts = [
+        found["wer"][field] for field in ("substitutions", "deletions", "insertions", "reference_words")
+    ]
+    assert counts == [words.substitutions, words.deletions, words.insertions, sum(map(len, words.references))]
+    assert found["cer"]["value"] == pytest.approx(jiwer.cer(references, hypotheses))
+    assert found["cer"]["reference_characters"] == sum(map(len, references))
+    wrong = sum(r != h for r, h in zip(references, hypotheses, strict=True))
+    assert {k: found["ser"][k] for k in ("value", "low", "high", "n")} == wilson(
+        wrong, len(members)
+    ).as_dict()
+
+
+@pytest.mark.parametrize("name", SLICES[:-1])
+def test_ker_and_its_breakdowns(rows: list[RowScore], scores: dict[str, Any], name: str) -> None:
+    members, found = slice_rows(rows, name), scores["slices"][name]
+    missed = [row.transcript.term not in row.hypothesis.split() for row in members]
+    assert found["ker"] == wilson(sum(missed), len(members)).as_dict()
+    for field, levels in found["by"].items():
+        assert set(levels) == {getattr(row.transcript, field) for row in members}
+        assert sum(level["ker"]["n"] for level in levels.values()) == len(members)
+        for value, level in levels.items():
+            of_level = [row for row in members if getattr(row.transcript, field) == value]
+            ker = keyword_error_rate(of_level)
+            assert ker is not None and level["ker"] == ker.as_dict()
+            expected = jiwer.wer([r.reference for r in of_level], [r.hypothesis for r in of_level])
+            assert level["wer"]["value"] == pytest.approx(expected)
+    assert set(found["by"]) == {
+        *("entity_category", "ipa_source", "noise_level", "term", "voice_id", "context_type"),
+    }
+
+
+def test_what_general_speech_does_not_have_is_absent(scores: dict[str, Any]) -> None:
+    found = scores["slices"]["general"]
+    assert set(found["by"]) == {"ipa_source", "noise_level", "voice_id"}
+    assert all(set(level) == {"wer"} for levels in found["by"].values() for level in levels.values())
+    clinical_only = {"ker", "wer_term_words", "wer_other_words", "rows_without_term_in_text", "substitutions"}
+    assert clinical_only.isdisjoint(found)
+
+
+def test_false_insertions_and_precision(rows: list[RowScore], scores: dict[str, Any]) -> None:
+    found = scores["slices"]["general"]["false_insertions"]
+    expected = wilson(5, 40)
+    assert found == {"count": 5, "rate": 5 / 40, "low": expected.low, "high": expected.high, "n": 40}
+    assert scores["slices"]["general"]["keyword_precision"]["value"] == 0
+    held_out = scores["slices"]["held_out"]
+    right = sum(not row.term_missed for row in slice_rows(rows, "held_out"))
+    assert held_out["keyword_precision"] == wilson(right, right).as_dict()
+    assert held_out["false_insertions"]["count"] == 0
+
+
+def test_precision_is_absent_where_no_term_was_said() -> None:
+    found = summary(score_rows([general(1)], CLINICAL, ["cefazolin"]))["slices"]["general"]
+    assert "keyword_precision" not in found
+    assert found["false_insertions"]["count"] == 0
+
+
+def test_term_words_and_other_words(rows: list[RowScore], scores: dict[str, Any]) -> None:
+    for name in SLICES[:-1]:
+        members, found = slice_rows(rows, name), scores["slices"][name]
+        of_terms = [row.term_words for row in members if row.term_words]
+        of_others = [row.other_words for row in members if row.other_words]
+        assert len(of_terms) == len(members) and found["rows_without_term_in_text"] == 0
+        for field, counts in (("wer_term_words", of_terms), ("wer_other_words", of_others)):
+            micro = sum(c.errors for c in counts) / sum(c.reference_length for c in counts)
+            assert found[field]["value"] == pytest.approx(micro)
+        assert found["wer_term_words"]["value"] > found["wer_other_words"]["value"]
+
+
+def test_substitutions_are_the_most_frequent_renderings_first() -> None:
+    said = ["sefa"] * 3 + ["cefa zolin"] * 4 + [""] * 2 + ["cefazolin"] * 5
+    rows = [
+        clinical(4 * n, text="give cefazolin now", pred_text=" ".join(f"give {heard} now".split()))
+        for n, heard in enumerate(said)
+    ]
+    assert {row.term for row in rows} == {"cefazolin"}
+    found = summary(score_rows(rows, CLINICAL))["slices"]["held_out"]
+    assert found["substitutions"] == {
+        "cefazolin": [
+            {"heard": "cefa zolin", "count": 4},
+            {"heard": "sefa", "count": 3},
+            {"heard": "", "count": 2},
+        ]
+    }
+
+
+def test_without_misses_there_are_no_substitutions() -> None:
+    assert "substitutions" not in summary(score_rows([clinical(1)], CLINICAL))["slices"]["held_out"]
+
+
+def test_a_term_outside_its_text_is_missed_and_counted() -> None:
+    rows = [clinical(0, text="give it now", pred_text="give it now"), clinical(1)]
+    found = summary(score_rows(rows, CLINICAL))["slices"]["held_out"]
+    assert found["rows_without_term_in_text"] == 1
+    assert found["ker"]["value"] == 0.5
+    assert found["wer_term_words"]["n"] == 1
+
+
+def test_clusters_are_terms_and_one_of_them_gives_no_bounds() -> None:
+    one_term = [clinical(4 * n, pred_text="no") for n in range(6)]
+    wer = summary(score_rows(one_term, CLINICAL))["slices"]["held_out"]["wer"]
+    assert (wer["low"], wer["high"]) == (None, None) and wer["value"] > 0
+    two_terms = [*one_term, clinical(1)]
+    wer = summary(score_rows(two_terms, CLINICAL))["slices"]["held_out"]["wer"]
+    assert wer["low"] < wer["value"] < wer["high"]
+
+
+def test_empty_slices_are_absent() -> None:
+    assert list(summary(score_rows([general(1)], CLINICAL))["slices"]) == ["general"]
+    assert list(summary(score_rows([clinical(1, subset="unseen_voice")], CLINICAL))["slices"]) == [
+        *("all", "unseen_voice")
+    ]
+
+
+def test_an_empty_reference_counts_its_insertions() -> None:
+    rows = [general(1, pred_text="give it"), general(2)]
+    rows = [replace(rows[0], text="..."), rows[1]]
+    wer = summary(score_rows(rows, CLINICAL))["slices"]["general"]["wer"]
+    assert (wer["value"], wer["macro"], wer["insertions"]) == (2 / 8, 1.0, 2)
+    only_empty = summary(score_rows(rows[:1], CLINICAL))["slices"]["general"]["wer"]
+    assert (only_empty["value"], only_empty["low"], only_empty["reference_words"]) == (2.0, None, 0)
+
+
+def test_the_published_normaliser_gives_its_own_scores() -> None:
+    row = clinical(0, text="give co-trimoxazole 0.5 mg", pred_text="give co trimoxazole 0.5 mg")
+    ours = summary(score_rows([row], CLINICAL))["slices"]["held_out"]
+    rows = score_rows([row], PUBLISHED)
+    theirs = summarise(rows, model="tiny", normalizer=PUBLISHED)
+    assert ours["wer"]["value"] == 0
+    assert theirs["slices"]["held_out"]["wer"]["value"] > 0
+    assert theirs["normalizer"]["name"] == "published_clinical"
+    with pytest.raises(ScoringError, match=r"published_clinical 1.*flywheel_clinical 1"):
+        summarise(rows, model="tiny", normalizer=CLINICAL)
+
+
+@pytest.mark.parametrize(
+    ("subset", "of_clinical", "of_general"),
+    [
+        ("train", ("train", "all"), ()),
+        ("development", ("train", "all"), ()),
+        ("validation", ("held_out", "all"), None),
+        ("unseen_term", ("unseen_term", "all"), None),
+        ("unseen_voice", ("unseen_voice", "all"), None),
+        ("general", None, ("general",)),
+        ("replay", None, ()),
+        (None, ("all",), ()),
+        ("test", None, None),
+    ],
+)
+def test_slices_of_subsets(
+    subset: str | None, of_clinical: tuple[str, ...] | None, of_general: tuple[str, ...] | None
+) -> None:
+    for row, expected in ((clinical(1), of_clinical), (general(1), of_general)):
+        (scored,) = score_rows([replace(row, subset=subset)], CLINICAL)
+        if expected is not None:
+            assert slices_of(scored) == expected
+        else:
+            with pytest.raises(ScoringError, match=f"subset is '{subset}'; allowed: "):
+                slices_of(scored)
+
+
+def test_every_subset_of_the_split_has_a_slice_or_is_left_out_knowingly() -> None:
+    for subset in SUBSETS:
+        row = general(1) if subset in ("general", "replay") else clinical(1)
+        slices_of(score_rows([replace(row, subset=subset)], CLINICAL)[0])
+
+
+def test_nothing_scored_is_an_error() -> None:
+    with pytest.raises(ScoringError, match="no scored rows"):
+        summary([])
+
+
+def test_an_unknown_slice_lists_the_known_ones() -> None:
+    with pytest.raises(FlywheelError, match=r"'heldout'.*held_out, train"):
+        slice_rows([], "heldout")
+
+
+def test_ker_of_no_clinical_row_is_none() -> None:
+    assert keyword_error_rate(score_rows([general(1)], CLINICAL)) is None

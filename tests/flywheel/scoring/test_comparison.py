@@ -1,0 +1,202 @@
+"""Before and after on the same rows."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from scipy import stats
+
+from flywheel.errors import FlywheelError
+from flywheel.scoring import (
+    CLINICAL,
+    PUBLISHED,
+    Comparison,
+    RowScore,
+    ScoringError,
+    Transcript,
+    compare,
+    score_rows,
+    wilson,
+)
+
+TERMS = [
+    f"{first}{second}" for first in ("cefa", "metro", "apixa", "vanco") for second in ("zolin", "lol", "ban")
+]
+
+
+def transcript(number: int, found: bool, **changes: Any) -> Transcript:
+    term = TERMS[number % len(TERMS)]
+    row = Transcript(
+        id=f"r{number}",
+        text=f"please give {term} now",
+        pred_text=f"please give {term if found else 'something'} now",
+        ipa_source="espeak_g2p",
+        voice_id="espeak:en-us+m3",
+        noise_level="clean",
+        synthesis_group=f"g{number}",
+        subset="validation",
+        term=term,
+        entity_category="drug" if number % 2 else "lab",
+        context_type="dictation",
+    )
+    return replace(row, **changes)
+
+
+def general(number: int, pred_text: str) -> Transcript:
+    text = f"bring the blanket to room {number}"
+    row = transcript(number, True, term=None, entity_category=None, context_type=None, subset="general")
+    return replace(row, id=f"general{number}", text=text, pred_text=pred_text.format(number))
+
+
+def scored(outcomes: Sequence[bool], **changes: Any) -> list[RowScore]:
+    return score_rows([transcript(n, found, **changes) for n, found in enumerate(outcomes)], CLINICAL)
+
+
+# 48 rows: 36 missed before; of these 30 are mended, of the 12 that were found 2 break.
+BEFORE = [n % 4 == 0 for n in range(48)]
+AFTER = [n not in (0, 16, 1, 5, 9, 13, 17, 21) for n in range(48)]
+
+
+@pytest.fixture(scope="module")
+def comparison() -> Comparison:
+    baseline = [
+        *scored(BEFORE),
+        *score_rows([general(n, "bring the blanket to room {}") for n in range(9)], CLINICAL),
+    ]
+    after = [
+        *scored(AFTER),
+        *score_rows([general(n, "bring a blanket to room {}") for n in range(9)], CLINICAL),
+    ]
+    return compare(baseline, list(reversed(after)), priority_categories=["drug"])
+
+
+def test_keyword_change(comparison: Comparison) -> None:
+    change = comparison.slices["held_out"].ker
+    assert change is not None
+    assert (change.before, change.after) == (wilson(36, 48), wilson(8, 48))
+    assert (change.mended, change.broken) == (30, 2)
+    assert change.p == pytest.approx(stats.binomtest(2, 32).pvalue)
+    assert change.absolute_drop.value == pytest.approx(28 / 48)
+    assert change.relative_drop is not None and change.relative_drop.value == pytest.approx(28 / 36)
+    for drop in (change.absolute_drop, change.relative_drop):
+        assert drop.low is not None and drop.high is not None
+        assert 0 < drop.low < drop.value < drop.high <= 1
+        assert drop.n == 48
+
+
+def test_priority_categories_only(comparison: Comparison) -> None:
+    change = comparison.priority_ker
+    assert change is not None and change == comparison.slices["held_out"].priority_ker
+    # Odd rows are drugs: none was found before, and six are missed after.
+    assert (change.before, change.after) == (wilson(24, 24), wilson(6, 24))
+    assert (change.mended, change.broken) == (18, 0)
+    assert change.p == pytest.approx(2 * 0.5**18)
+
+
+def test_rates(comparison: Comparison) -> None:
+    held_out = comparison.slices["held_out"]
+    assert held_out.rows == 48
+    assert held_out.wer.before.value == pytest.approx(36 / (48 * 4))
+    assert held_out.wer.difference.value == pytest.approx(-28 / (48 * 4))
+    assert held_out.ser.difference.value == pytest.approx(-28 / 48)
+    assert held_out.ser.before == wilson(36, 48)
+    for change in (held_out.wer, held_out.cer, held_out.ser):
+        assert change.difference.high is not None and change.difference.high < 0
+        assert change.difference.value == pytest.approx(change.after.value - change.before.value)
+
+
+def test_forgetting_shows_in_general_speech(comparison: Comparison) -> None:
+    change = comparison.general_wer
+    assert change is not None
+    assert (change.before.value, change.after.value) == (0, pytest.approx(1 / 6))
+    # Every sentence lost the same word: there is nothing to be unsure of.
+    assert (change.difference.low, change.difference.high) == (pytest.approx(1 / 6), pytest.approx(1 / 6))
+    assert (comparison.slices["general"].ker, comparison.slices["general"].priority_ker) == (None, None)
+
+
+def test_slices_without_rows_are_absent(comparison: Comparison) -> None:
+    assert list(comparison.slices) == ["held_out", "all", "general"]
+    without_general = compare(scored(BEFORE), scored(AFTER), priority_categories=["role"])
+    assert without_general.general_wer is None
+    assert without_general.priority_ker is None
+    unsplit = compare(scored(BEFORE, subset=None), scored(AFTER, subset=None), priority_categories=["drug"])
+    assert unsplit.priority_ker is None and list(unsplit.slices) == ["all"]
+
+
+def test_nothing_changed() -> None:
+    change = compare(scored(BEFORE), scored(BEFORE), priority_categories=["drug"]).slices["held_out"].ker
+    assert change is not None and change.relative_drop is not None
+    assert (change.mended, change.broken, change.p) == (0, 0, 1.0)
+    assert (change.absolute_drop.value, change.absolute_drop.low, change.absolute_drop.high) == (0, 0, 0)
+    assert change.relative_drop.value == 0
+
+
+def test_of_no_miss_there_is_no_relative_drop() -> None:
+    everything = [True] * 48
+    change = compare(scored(everything), scored(AFTER), priority_categories=["drug"]).slices["held_out"].ker
+    assert change is not None
+    assert change.relative_drop is None
+    assert change.absolute_drop.value == pytest.approx(-8 / 48)
+
+
+def test_one_term_gives_no_bounds() -> None:
+    same_term = {"term": "cefazolin", "text": "please give cefazolin now"}
+    pair = (
+        scored([False] * 8, **same_term),
+        scored([True] * 4, **same_term) + scored([False] * 8, **same_term)[4:],
+    )
+    change = compare(*pair, priority_categories=["drug"]).slices["held_out"].ker
+    assert change is not None
+    assert (change.absolute_drop.low, change.absolute_drop.high) == (None, None)
+
+
+def test_the_same_seed_gives_the_same_bounds() -> None:
+    pair = (scored(BEFORE), scored(AFTER))
+    first = compare(*pair, priority_categories=["drug"], seed=1)
+    assert first == compare(*pair, priority_categories=["drug"], seed=1)
+    assert first != compare(*pair, priority_categories=["drug"], seed=2)
+
+
+def test_survives_json(comparison: Comparison) -> None:
+    text = json.dumps(comparison.to_dict(), allow_nan=False)
+    assert Comparison.from_dict(json.loads(text)) == comparison
+
+
+@pytest.mark.parametrize(
+    "broken", [{}, {"normalizer": "x", "priority_categories": [], "slices": {"all": {}}}]
+)
+def test_a_broken_file_says_so(broken: dict[str, Any]) -> None:
+    with pytest.raises(FlywheelError, match="comparison: cannot be read"):
+        Comparison.from_dict(broken)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        (
+            scored(BEFORE),
+            scored(AFTER)[:-1],
+            "1 ids are only in the baseline: 'r47'; transcribe the same rows",
+        ),
+        (scored(BEFORE)[2:], scored(AFTER), "2 ids are only in the later eval: 'r0', 'r1'"),
+        (
+            scored(BEFORE),
+            scored(AFTER, subset="train"),
+            "48 ids differ in reference, term or subset: 'r0'.*43 more",
+        ),
+        (scored(BEFORE), scored(AFTER, text="please give it now"), "48 ids differ in reference"),
+        (scored(BEFORE) * 2, scored(AFTER), "an id occurs more than once"),
+        ([], scored(AFTER), "one side has no rows"),
+        ([], [], "one side has no rows"),
+        (
+            scored(BEFORE),
+            score_rows([transcript(n, True) for n in range(48)], PUBLISHED),
+            "scored with flywheel_clinical 1 and published_clinical 1",
+        ),
+    ],
+)
+def test_what_cannot_be_paired_is_named(before: list[RowScore], after: list[RowScore], message: str) -> None:
+    with pytest.raises(ScoringError, match=message):
+        compare(before, after, priority_categories=["drug"])

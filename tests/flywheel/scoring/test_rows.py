@@ -1,0 +1,152 @@
+"""One utterance scored, and the results table."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from flywheel.scoring import (
+    CLINICAL,
+    PUBLISHED,
+    ErrorCounts,
+    RowScore,
+    ScoringError,
+    Transcript,
+    results_csv,
+    score_rows,
+    write_results,
+)
+
+
+def transcript(text: str, pred_text: str, term: str | None = None, row_id: str = "r1") -> Transcript:
+    return Transcript(
+        id=row_id,
+        text=text,
+        pred_text=pred_text,
+        ipa_source="espeak_g2p",
+        voice_id="espeak:en-us+m3",
+        noise_level="clean",
+        synthesis_group="g1",
+        subset="validation" if term else "general",
+        term=term,
+        entity_category="drug" if term else None,
+        context_type="dictation" if term else None,
+    )
+
+
+def score(text: str, pred_text: str, term: str | None = None, seeded: tuple[str, ...] = ()) -> RowScore:
+    return score_rows([transcript(text, pred_text, term)], CLINICAL, seeded)[0]
+
+
+def test_a_row_without_error() -> None:
+    row = score(
+        "Give 0.5 mg of cefazolin now.", "give zero point five milligrams of cefazolin now", "cefazolin"
+    )
+    assert row.reference == row.hypothesis == "give 0.5 mg of cefazolin now"
+    assert row.words == ErrorCounts(0, 0, 0, 6)
+    assert row.characters == ErrorCounts(0, 0, 0, 28)
+    assert (row.term_missed, row.heard, row.sentence_wrong) == (False, None, False)
+    assert row.term_words == ErrorCounts(0, 0, 0, 1)
+    assert row.other_words == ErrorCounts(0, 0, 0, 5)
+    assert (row.true_terms, row.false_insertions) == (1, ())
+    assert row.normalizer == "flywheel_clinical 1"
+
+
+def test_a_split_term_is_missed_and_its_errors_are_its_own() -> None:
+    row = score("give cefazolin right now", "give cefa zolin write now", "cefazolin")
+    assert (row.term_missed, row.heard, row.sentence_wrong) == (True, "cefa zolin", True)
+    assert row.words == ErrorCounts(2, 0, 1, 4)
+    assert row.term_words == ErrorCounts(1, 0, 1, 1)
+    assert row.other_words == ErrorCounts(1, 0, 0, 3)
+    assert (row.true_terms, row.false_insertions) == (0, ())
+
+
+def test_a_term_that_was_left_out() -> None:
+    row = score("give cefazolin now", "give now", "cefazolin")
+    assert (row.term_missed, row.heard) == (True, "")
+
+
+def test_a_general_row_has_no_term() -> None:
+    row = score("bring a blanket", "bring the blanket")
+    assert (row.term_missed, row.term_words, row.other_words, row.heard) == (None, None, None, None)
+    assert row.cluster == "sentence bring a blanket"
+
+
+@pytest.mark.parametrize(
+    ("text", "pred_text", "true_terms", "false_insertions"),
+    [
+        ("bring a blanket", "bring a cefazolin", 0, ("cefazolin",)),
+        ("give cefazolin", "give cefazolin and apixaban", 1, ("apixaban",)),
+        ("give cefazolin", "give co trimoxazole and apixaban", 0, ("apixaban", "co-trimoxazole")),
+        ("type 2 diabetes", "type two diabetes", 2, ()),
+        ("diabetes", "type two diabetes", 1, ("type two diabetes",)),
+        ("bring a blanket", "bring a cefa zolin", 0, ()),
+        ("bring a blanket", "apixaban apixaban", 0, ("apixaban",)),
+    ],
+)
+def test_seeded_terms_in_the_hypothesis(
+    text: str, pred_text: str, true_terms: int, false_insertions: tuple[str, ...]
+) -> None:
+    seeded = ("cefazolin", "apixaban", "co-trimoxazole", "diabetes", "type two diabetes")
+    row = score(text, pred_text, seeded=seeded)
+    assert (row.true_terms, row.false_insertions) == (true_terms, false_insertions)
+
+
+def test_terms_of_the_rows_count_as_seeded() -> None:
+    first, second = score_rows(
+        [
+            transcript("give cefazolin", "give apixaban", "cefazolin"),
+            transcript("apixaban", "apixaban", "apixaban"),
+        ],
+        CLINICAL,
+    )
+    assert first.false_insertions == ("apixaban",)
+    assert second.true_terms == 1
+
+
+def test_the_normaliser_decides_what_is_an_error() -> None:
+    row = transcript("give co-trimoxazole", "give co trimoxazole", "co-trimoxazole")
+    assert score_rows([row], CLINICAL)[0].term_missed is False
+    assert score_rows([row], PUBLISHED)[0].term_missed is True
+
+
+def test_a_term_that_its_sentence_does_not_hold_has_no_place() -> None:
+    row = score("give the antibiotic", "give the antibiotic", "cefazolin")
+    assert (row.term_missed, row.term_words, row.other_words, row.heard) == (True, None, None, None)
+
+
+def test_a_term_of_which_nothing_is_left_is_refused() -> None:
+    with pytest.raises(ScoringError, match=r"term '\?\?': nothing is left of it"):
+        score_rows([transcript("give it", "give it", "??")], CLINICAL)
+
+
+def test_results_have_a_line_a_row(tmp_path: Path) -> None:
+    scores = score_rows(
+        [
+            transcript("give cefazolin, now", "give cefa zolin now", "cefazolin", "a"),
+            transcript("bring a blanket", 'bring "a" cefazolin', None, "b"),
+        ],
+        CLINICAL,
+    )
+    path = tmp_path / "baseline" / "results.csv"
+    write_results(path, scores)
+    with path.open(encoding="utf-8", newline="") as file:
+        clinical, general = csv.DictReader(file)
+    assert clinical["id"] == "a"
+    assert clinical["normalizer"] == "flywheel_clinical 1"
+    assert clinical["text"] == "give cefazolin, now"
+    assert clinical["hypothesis"] == clinical["pred_text"] == "give cefa zolin now"
+    measured = {field: float(clinical[field]) for field in ("ker", "wer", "cer", "ser")}
+    assert measured == {"ker": 1, "wer": 2 / 3, "cer": 1 / 18, "ser": 1}
+    counts = ("substitutions", "deletions", "insertions", "reference_words", "term_word_errors", "term_words")
+    assert [clinical[field] for field in counts] == ["1", "0", "1", "3", "2", "1"]
+    assert (clinical["heard"], clinical["false_insertions"]) == ("cefa zolin", "")
+    # What a row does not have is empty, never 0.
+    absent = ("term", "entity_category", "context_type", "ker", "term_word_errors", "term_words", "heard")
+    assert [general[field] for field in absent] == [""] * len(absent)
+    assert (general["pred_text"], general["false_insertions"]) == ('bring "a" cefazolin', "cefazolin")
+
+
+def test_results_lines_end_with_a_line_feed() -> None:
+    lines = list(results_csv(score_rows([transcript("one", "two")], CLINICAL)))
+    assert len(lines) == 2 and all(line.endswith("\n") and "\r" not in line for line in lines)

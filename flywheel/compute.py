@@ -60,7 +60,7 @@ class JobError(FlywheelError):
     """A job that did not do what it was asked for."""
 
 
-class InputMissing(JobError):  # noqa: N818
+class InputMissing(JobError):
     """Files that a job reads and that are not there. Nothing was started."""
 
     def __init__(self, job: "ComputeJob", missing: Mapping[str, Path]) -> None:
@@ -69,14 +69,14 @@ class InputMissing(JobError):  # noqa: N818
         super().__init__(f"job {job.name} was not started, inputs are missing:\n  {files}")
 
 
-class JobNotStarted(JobError):  # noqa: N818
+class JobNotStarted(JobError):
     """A job whose command could not be executed at all."""
 
     def __init__(self, job: "ComputeJob", reason: str) -> None:
         super().__init__(f"job {job.name} could not start {shlex.join(job.argv)}: {reason}")
 
 
-class JobFailed(JobError):  # noqa: N818
+class JobFailed(JobError):
     """A job whose command ended with a status that is not 0.
 
     Args:
@@ -100,7 +100,7 @@ class JobFailed(JobError):  # noqa: N818
         super().__init__(_report(what, job, self.last_lines, kept))
 
 
-class JobTimedOut(JobError):  # noqa: N818
+class JobTimedOut(JobError):
     """A job that was stopped because its time was up. Arguments as for `JobFailed`."""
 
     def __init__(self, job: "ComputeJob", last_lines: Sequence[str], *, kept: Path | None = None) -> None:
@@ -110,7 +110,7 @@ class JobTimedOut(JobError):  # noqa: N818
         super().__init__(_report(what, job, self.last_lines, kept))
 
 
-class OutputMissing(JobError):  # noqa: N818
+class OutputMissing(JobError):
     """A job that ended well without leaving every file it promised. None of its outputs was taken over."""
 
     def __init__(

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flywheel.errors import FlywheelError
+from flywheel.files import read_json
 
 __all__ = [
     "CycleFolder",
@@ -21,6 +22,7 @@ __all__ = [
     "cycle_name",
     "cycle_number",
     "earlier_cycles",
+    "earlier_drops",
     "latest_earlier",
 ]
 
@@ -62,6 +64,11 @@ class EvalFolder:
     def hyps(self) -> Path:
         """Hypotheses: a row's id, `text`, `pred_text` and clinical fields; one JSON object a row."""
         return self.root / "offline_hyps.jsonl"
+
+    @property
+    def transcription(self) -> Path:
+        """What the hypotheses are of: model, rows, seconds."""
+        return self.root / "transcription.json"
 
     @property
     def results(self) -> Path:
@@ -204,3 +211,11 @@ def latest_earlier(data: Path, cycle: str, file: str) -> Path | None:
         if path.is_file():
             return path
     return None
+
+
+def earlier_drops(data: Path, cycle: str) -> tuple[float, ...]:
+    """The relative drop in priority KER of each earlier cycle that was trained, oldest first."""
+    decisions = [
+        read_json(folder.decision) for folder in earlier_cycles(data, cycle) if folder.decision.is_file()
+    ]
+    return tuple(decision["relative_drop"] for decision in decisions if decision["relative_drop"] is not None)

@@ -174,7 +174,7 @@ class _Evidence:
     @property
     def forgot(self) -> bool:
         cap = self.settings.general_wer_cap
-        return self.general is not None and self.general.difference.value > cap + _ROUNDING
+        return self.general is not None and self.general.difference.value > cap
 
     @property
     def relative_drop(self) -> float | None:
@@ -230,7 +230,7 @@ def _reasons(evidence: _Evidence) -> tuple[str, ...]:
 def _drop_reason(evidence: _Evidence, ker: KeywordChange) -> str:
     counts = (
         f"Held-out rows: {missed_of(ker.before)} {evidence.mentions} missed before, {missed_of(ker.after)} "
-        f"after; KER {percent_with_interval(ker.before)} before and {rate(ker.after)} after."
+        f"after; KER {_before_and_after(ker)}."
     )
     if ker.relative_drop is None:
         return f"{counts} Nothing was missed before, so that there is no relative change."
@@ -253,9 +253,14 @@ def _general_reason(evidence: _Evidence) -> str:
     change, cap = evidence.general, evidence.settings.general_wer_cap
     verdict = "above the cap" if evidence.forgot else "within the cap"
     return (
-        f"General speech: WER {percent_with_interval(change.before)} before and {rate(change.after)} after, "
-        f"a change of {change_in_points(change.difference)} points; {verdict} of +{cap * 100:.1f} points."
+        f"General speech: WER {_before_and_after(change)}; a change of {change_in_points(change.difference)} "
+        f"points, {verdict} of +{cap * 100:.1f} points."
     )
+
+
+def _before_and_after(change: KeywordChange | RateChange) -> str:
+    before, after = percent_with_interval(change.before), percent_with_interval(change.after)
+    return f"{before} before and {after} after, n = {change.after.n}"
 
 
 def _advise_keep(evidence: _Evidence) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from flywheel.compute import ComputeBackend, ComputeJob, Seconds
@@ -10,7 +9,10 @@ from flywheel.cycles import EvalFolder
 from flywheel.files import read_json, sha256_of_file, write_json
 from flywheel.manifest import ManifestRow, content_hash, read_manifest
 from flywheel.recipes.bases import Base
-from flywheel.scoring.breakdowns import (
+from flywheel.scoring import (
+    CLINICAL,
+    PUBLISHED,
+    Normalizer,
     RowScore,
     check_complete,
     read_transcripts,
@@ -18,7 +20,6 @@ from flywheel.scoring.breakdowns import (
     summarise,
     write_results,
 )
-from flywheel.scoring.normalizers import CLINICAL, PUBLISHED
 
 _HYPOTHESES = "offline_hyps.jsonl"
 
@@ -45,10 +46,10 @@ def transcribe(
     Hypotheses of the very same model for the very same rows are not made again.
     """
     asked = {
-        "model": base.name if base.file is None else sha256_of_file(base.file),
+        "model": base.sha256 or base.name,
         "rows": content_hash(read_manifest(folder.rows)),
     }
-    record = folder.root / "transcription.json"
+    record = folder.transcription
     if record.exists() and folder.hyps.exists():
         done = read_json(record)
         if done["asked"] == asked and done["hypotheses"] == sha256_of_file(folder.hyps):
@@ -77,7 +78,10 @@ def score(folder: EvalFolder, model: str, *, seed: int = 42) -> dict[str, Any]:
     `scores_published.json`, and returns the content of `scores.json`."""
     rows = row_scores(folder)
     write_results(folder.results, rows)
-    write_json(folder.published_scores, summarise(_scored(folder, PUBLISHED), model=model, normalizer=PUBLISHED, seed=seed))
+    write_json(
+        folder.published_scores,
+        summarise(_scored(folder, PUBLISHED), model=model, normalizer=PUBLISHED, seed=seed),
+    )
     scores = summarise(rows, model=model, normalizer=CLINICAL, seed=seed)
     write_json(folder.scores, scores)
     return scores
@@ -88,7 +92,7 @@ def row_scores(folder: EvalFolder) -> list[RowScore]:
     return _scored(folder, CLINICAL)
 
 
-def _scored(folder: EvalFolder, normalizer: Any) -> list[RowScore]:
+def _scored(folder: EvalFolder, normalizer: Normalizer) -> list[RowScore]:
     rows = read_manifest(folder.rows)
     transcripts = read_transcripts(folder.hyps)
     check_complete(transcripts, [row.id for row in rows])
@@ -107,4 +111,4 @@ def evaluated_rows(rows: Sequence[ManifestRow]) -> tuple[ManifestRow, ...]:
 
 def model_label(base: Base) -> str:
     """A model's name for pages and tables: a file's name says nothing, its content does."""
-    return base.name if base.file is None else f"{base.name} ({sha256_of_file(base.file)[:12]})"
+    return f"{base.name} ({base.sha256[:12]})" if base.sha256 else base.name

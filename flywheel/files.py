@@ -25,7 +25,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o644)
-        os.replace(temporary, target)
+        temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -34,6 +34,12 @@ def write_text(target: Path, text: str) -> None:
     """Write `text` as UTF-8 with line feeds, whole or not at all."""
     with atomic_path(target) as path:
         path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_bytes(target: Path, content: bytes) -> None:
+    """Write `content`, whole or not at all."""
+    with atomic_path(target) as path:
+        path.write_bytes(content)
 
 
 def write_json(target: Path, value: Any) -> None:

@@ -15,7 +15,10 @@ from flywheel.scoring.intervals import Estimate
 from flywheel.terms import ENTITY_CATEGORIES
 from flywheel.wording import counted, listed, missed_of, percent, rate, rows_for_margin
 
-__all__ = ["Criterion", "GateDecision", "GateSettings", "GateSettingsError", "evaluate_gate"]
+__all__ = ["GATE_CRITERIA", "Criterion", "GateDecision", "GateSettings", "GateSettingsError", "evaluate_gate"]
+
+GATE_CRITERIA = ("priority_ker", "manifest_rows", "rows_per_priority_category", "pronunciation")
+"""The names of the criteria, in the order of `GateDecision.criteria`."""
 
 # Rows that no training has seen: the base may itself be a promoted model, trained on the other rows.
 _SLICE = "held_out"
@@ -123,13 +126,12 @@ class GateDecision:
         """
         try:
             ker = values["priority_ker"]
-            return cls(
-                open=values["open"],
-                criteria=tuple(Criterion(**criterion) for criterion in values["criteria"]),
-                advice=values["advice"],
-                priority_categories=tuple(values["priority_categories"]),
-                priority_ker=None if ker is None else Estimate(**ker),
-            )
+            typed = {
+                "criteria": tuple(Criterion(**criterion) for criterion in values["criteria"]),
+                "priority_categories": tuple(values["priority_categories"]),
+                "priority_ker": None if ker is None else Estimate(**ker),
+            }
+            return cls(**{**values, **typed})
         except (KeyError, TypeError) as error:
             raise FlywheelError(f"gate: cannot be read ({error}); evaluate the gate again") from error
 

@@ -13,10 +13,24 @@ from dataclasses import dataclass
 
 from flywheel.manifest import ManifestRow
 
-__all__ = ["TRAINING_SUBSETS", "LeakCheck", "TermIndex", "check_leaks", "sentence_key"]
+__all__ = ["LEAK_CHECKS", "TRAINING_SUBSETS", "LeakCheck", "TermIndex", "check_leaks", "sentence_key"]
 
 TRAINING_SUBSETS = ("train", "development", "replay")
 """What the trainer sees: it learns from `train` and `replay`, and picks its checkpoint on `development`."""
+
+LEAK_CHECKS = (
+    "one_subset_a_row",
+    "id_on_one_side",
+    "audio_on_one_side",
+    "synthesis_group_on_one_side",
+    "unseen_terms_not_trained",
+    "unseen_terms_not_in_training_text",
+    "unseen_voices_not_trained",
+    "control_sentences_not_trained",
+    "audio_content_on_one_side",
+    "earlier_rows_stayed",
+)
+"""The names of all checks, in the order of `check_leaks`."""
 
 _WORD = re.compile(r"[^\W_]+")
 

@@ -25,6 +25,7 @@ __all__ = [
     "ManifestRow",
     "Seconds",
     "as_cutset",
+    "clinical_rows_by_category",
     "content_hash",
     "find_conflicts",
     "holds_term",
@@ -294,6 +295,11 @@ def content_hash(rows: Iterable[ManifestRow]) -> str:
         for row in rows
     )
     return hashlib.sha256("\n".join(contents).encode()).hexdigest()
+
+
+def clinical_rows_by_category(rows: Iterable[ManifestRow]) -> dict[str, int]:
+    """How many clinical rows each entity category has; one without rows is absent."""
+    return dict(Counter(row.entity_category for row in rows if row.entity_category is not None))
 
 
 def as_cutset(rows: Iterable[ManifestRow]) -> "CutSet":

@@ -47,14 +47,11 @@ class ScoreReader:
             return None
         return _estimate({"value": found["macro"], "n": found.get("n")}, f"{slice_name}.{metric}.macro")
 
-    def false_insertions(self, slice_name: str) -> tuple[int, Estimate] | None:
-        """How many seeded terms were heard that nobody said, and the share of rows that have one."""
+    def false_insertions(self, slice_name: str) -> Estimate | None:
+        """The share of a slice's rows in which a seeded term was heard that nobody said."""
         found = self._values(slice_name, "false_insertions")
-        if not found:
-            return None
         where = f"{slice_name}.false_insertions"
-        share = {**found, "value": _field(found, "rate", where)}
-        return int(_field(found, "count", where)), _estimate(share, where)
+        return _estimate({**found, "value": _field(found, "rate", where)}, where) if found else None
 
     def ker_by(self, slice_name: str, field: str) -> dict[str, Estimate]:
         """The KER of each level of `field`; empty where the slice or the field has none."""

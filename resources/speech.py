@@ -20,7 +20,7 @@ class Speech(dg.ConfigurableResource):
 
     engine: str = "espeak"
     workers: int = 0
-    noise_levels: list[str] = ["snr_15db", "snr_15db", "snr_5db"]  # noqa: RUF012 (a field, copied by pydantic)
+    noise_levels: list[str] = ["snr_15db", "snr_15db", "snr_5db"]
 
     @property
     def synthesizer(self) -> Synthesizer:

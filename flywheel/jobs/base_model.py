@@ -30,7 +30,7 @@ def train_tokenizer(texts: Path, folder: Path, vocabulary_size: int = VOCABULARY
     (folder / "vocab.txt").write_text("\n".join(word for word in words if word) + "\n", encoding="utf-8")
 
 
-def model_config(tokenizer: Path, *, lr: float, warmup_steps: int, max_steps: int) -> dict[str, Any]:
+def model_config(tokenizer: Path, *, lr: float, warmup_steps: int) -> dict[str, Any]:
     """The NeMo configuration of the model, after NeMo's own FastConformer-CTC recipe, with smaller widths.
 
     Masks of SpecAugment are few and narrow: a small model on synthetic speech underfits before it overfits.
@@ -99,11 +99,6 @@ def model_config(tokenizer: Path, *, lr: float, warmup_steps: int, max_steps: in
             "lr": lr,
             "betas": [0.9, 0.98],
             "weight_decay": 1e-3,
-            "sched": {
-                "name": "CosineAnnealing",
-                "warmup_steps": warmup_steps,
-                "max_steps": max_steps,
-                "min_lr": lr / 100,
-            },
+            "sched": {"name": "CosineAnnealing", "warmup_steps": warmup_steps, "min_lr": lr / 100},
         },
     }

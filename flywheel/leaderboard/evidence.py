@@ -1,7 +1,6 @@
 """The sections after the published five: what was never trained on, the decision, where it is all from."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from flywheel.gate import GateDecision
@@ -37,9 +36,9 @@ def beyond_held_out(inputs: LeaderboardInputs) -> str:
     general = [_slice_line(inputs, "WER, general speech", "general", "wer", "no general speech is set aside")]
     return section(
         "6. Unseen terms, unseen voices, general speech",
-        "How to read: the held-out rows above have terms and voices that were trained on, in other rows. "
-        "Here are terms that no training row holds, and voices that the trainer never heard: what to expect "
-        "of a new term, and of a new speaker.",
+        "How to read: the held-out rows above share their terms and voices with the training rows. Here are "
+        "terms that no training row holds, and voices that the trainer never hears: what to expect of a new "
+        "term, and of a new speaker.",
         ker_table("KER of", unseen, trained=trained),
         "General speech holds no clinical term: if its WER rises, the model pays for new terms with everyday "
         "words.",
@@ -112,11 +111,20 @@ def all_rows(inputs: LeaderboardInputs) -> str:
 def wrong_terms(inputs: LeaderboardInputs) -> str:
     """Section 9: terms that were heard and not said, and what was heard instead of those that were said."""
     lines = [
-        Line(f"rows with a false term, {name}", *inputs.both(partial(_false_share, slice_name)))
-        for name, slice_name in (("held-out", "held_out"), ("general speech", "general"))
+        Line(
+            "rows with a false term, held-out",
+            *inputs.both(lambda scores: scores.false_insertions("held_out")),
+        ),
+        Line(
+            "rows with a false term, general speech",
+            *inputs.both(lambda scores: scores.false_insertions("general")),
+        ),
+        Line(
+            "terms heard that were said, held-out",
+            *inputs.both(lambda scores: scores.metric("held_out", "keyword_precision")),
+            absent="no term was heard",
+        ),
     ]
-    precision = inputs.both(lambda scores: scores.metric("held_out", "keyword_precision"))
-    lines.append(Line("terms heard that were said, held-out", *precision, absent="no term was heard"))
     return section(
         "9. False insertions and substitutions",
         "How to read: a false term is one of the list that was heard where nobody said it. It should stay "
@@ -131,20 +139,23 @@ def wrong_terms(inputs: LeaderboardInputs) -> str:
 def provenance(inputs: LeaderboardInputs) -> str:
     """Section 10: what made these numbers."""
     before, after = inputs.before, inputs.after
-    facts: dict[str, Any] = {"model before": before.model}
+    models = [("model", before.model)]
     if after is not None:
-        facts["model after"] = after.model
-    facts["normaliser"] = before.normalizer
-    facts["published normaliser"] = inputs.published_before.normalizer
-    facts |= inputs.provenance
+        models = [("model before", before.model), ("model after", after.model)]
+    facts: list[tuple[str, Any]] = [
+        *models,
+        ("normaliser", before.normalizer),
+        ("published normaliser", inputs.published_before.normalizer),
+        *inputs.provenance.items(),
+    ]
     return section(
         "10. Provenance",
         table(
             ["what", "value"],
-            [[inline(_spaced(name)), inline(_shown(value))] for name, value in facts.items()],
+            [[inline(_spaced(name)), inline(_shown(value))] for name, value in facts],
             numbers_from=2,
         ),
-        _split_table(inputs.split_counts),
+        split_table(inputs.split_counts),
     )
 
 
@@ -191,11 +202,6 @@ def _relative_change(before: Estimate | None, after: Estimate | None) -> str:
     )
 
 
-def _false_share(slice_name: str, scores: ScoreReader) -> Estimate | None:
-    found = scores.false_insertions(slice_name)
-    return None if found is None else found[1]
-
-
 def _substitution_table(before: ScoreReader, after: ScoreReader | None) -> str:
     sides = [before.substitutions("held_out")]
     header = ["term", "heard by the baseline"]
@@ -217,7 +223,8 @@ def _renderings(heard: Sequence[tuple[str, int]]) -> str:
     return ", ".join(shown) + more if shown else "-"
 
 
-def _split_table(counts: Mapping[str, Mapping[str, int]]) -> str:
+def split_table(counts: Mapping[str, Mapping[str, int]]) -> str:
+    """Rows of each subset by category, as a markdown table; empty where there are no counts."""
     if not counts:
         return ""
     columns = list(dict.fromkeys(column for of_subset in counts.values() for column in of_subset))

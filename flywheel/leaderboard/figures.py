@@ -71,7 +71,7 @@ def _draw(axes: "Axes", sides: Mapping[str, Mapping[str, Estimate]]) -> None:
                 _draw_rate(axes, kers[level], place + offset, colour, marker, label)
                 label = "_nolegend_"
     axes.set_yticks(range(len(levels)), [f"{level}\nn = {_rows(sides, level)}" for level in levels])
-    axes.set_ylim(len(levels) - 0.5, -0.5)
+    axes.set_ylim(max(1, len(levels)) - 0.5, -0.5)
     axes.set_xlim(-0.02, 1.12)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1.0])
     axes.xaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))

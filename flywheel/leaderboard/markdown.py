@@ -11,7 +11,7 @@ __all__ = ["image", "inline", "table"]
 # What starts markup inside a line, formulas included. A backslash before any ASCII punctuation is valid
 # CommonMark. Underscores inside words and brackets that no target follows are not markup, and the page is
 # full of them: they stay, so that the file reads well as text.
-_MARKUP = re.compile(r"[\\|`*<&~$]|^>|\](?=[(\[:])|(?<!\w)_|_(?!\w)")
+_MARKUP = re.compile(r"[\\|`*&~$]|<(?=[A-Za-z/!?])|^>|\](?=[(\[:])|(?<!\w)_|_(?!\w)")
 
 
 def inline(text: str) -> str:

@@ -32,10 +32,13 @@ _SECTIONS = (
     *(beyond_held_out, decision_and_reasons, all_rows, wrong_terms, provenance),
 )
 _LEGEND = (
-    "The numbers: `6.2 % [2.1, 16.8]` is a rate and its 95 % interval, the range that the true rate may well "
-    "lie in; n is the number of rows behind it. The fewer the rows, the wider the interval. A change is in "
-    "percentage points, below 0 where it got better; where it stands without interval, compare those beside "
-    "it. `[no interval]`: the rows cannot give one, for example because they all hold the same term."
+    "How to read the numbers: `6.2 % [2.1, 16.8]` is a rate with its 95 % interval: the true rate may well "
+    "be anywhere in it. n is the number of rows behind it: the fewer, the wider the interval. Where it says "
+    "`[no interval]`, the rows cannot give one, for example because they all hold one term."
+)
+_LEGEND_OF_CHANGES = (
+    "Errors that went down have a change below 0; where a change has no interval of its own, compare the two "
+    "beside it."
 )
 
 
@@ -47,8 +50,9 @@ def render(inputs: LeaderboardInputs) -> str:
     """
     answer = _answer(inputs)
     top = [f"**{inline(answer.verdict)}** {inline(answer.finding)}".rstrip(), *map(inline, answer.numbers)]
+    legend = f"{_LEGEND} {_LEGEND_OF_CHANGES}" if inputs.stage == "trained" else _LEGEND
     sections = [part(inputs) for part in _SECTIONS]
-    return "\n\n".join([f"# {_title(inputs)}", *top, _LEGEND, *sections]) + "\n"
+    return "\n\n".join([f"# {_title(inputs)}", *top, legend, *sections]) + "\n"
 
 
 def headline(inputs: LeaderboardInputs) -> str:
@@ -79,22 +83,23 @@ class _Answer:
 def _answer(inputs: LeaderboardInputs) -> _Answer:
     if inputs.comparison is not None and inputs.decision is not None:
         return _answer_if_trained(inputs, inputs.comparison, inputs.decision)
+    numbers = [_baseline_numbers(inputs)]
     if inputs.gate is not None and not inputs.gate.open:
-        return _Answer(
-            "Nothing was trained: the gate is closed.", inputs.gate.advice, [_baseline_numbers(inputs)]
-        )
-    finding = "" if inputs.gate is None else inputs.gate.advice
-    return _Answer("Baseline only: nothing has been trained yet.", finding, [_baseline_numbers(inputs)])
+        return _Answer("Nothing was trained: the gate is closed.", inputs.gate.advice, numbers)
+    verdict = "Baseline only: nothing has been trained yet."
+    if inputs.gate is not None:
+        return _Answer(verdict, inputs.gate.advice, numbers)
+    ker = inputs.priority_ker(inputs.before)
+    finding = "" if ker is None else f"The recogniser misses {missed_of(ker)} {_mentions(inputs)}."
+    return _Answer(verdict, finding, numbers)
 
 
 def _baseline_numbers(inputs: LeaderboardInputs) -> str:
     ker, wer = inputs.priority_ker(inputs.before), inputs.before.metric("held_out", "wer")
-    numbers = [] if ker is None else [f"{missed_of(ker)} {_mentions(inputs)} missed, KER {rate(ker)}"]
-    if wer is not None:
-        numbers.append(f"WER {rate(wer)}")
-    return (
-        f"Held-out rows: {'; '.join(numbers)}." if numbers else "Held-out rows: there are none to measure on."
-    )
+    rates = [f"{name} {rate(value)}" for name, value in (("KER", ker), ("WER", wer)) if value is not None]
+    if not rates:
+        return "Held-out rows: there are none, so that nothing was measured."
+    return f"Held-out rows: {'; '.join(rates)}."
 
 
 def _answer_if_trained(inputs: LeaderboardInputs, comparison: Comparison, decision: Decision) -> _Answer:

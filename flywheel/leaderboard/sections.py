@@ -29,7 +29,9 @@ def headline_metrics(inputs: LeaderboardInputs) -> str:
         return Line(metric.upper(), *rates, changes.get(metric), _NO_ROWS)
 
     lines = [line(metric) for metric in ("wer", "cer", "ker", "ser")]
+    note = ""
     if inputs.priority_categories:
+        note = " The gate and the decision look at the line in bold."
         label = f"**KER, {listed(inputs.priority_categories)} only**"
         absent = "not each of these has a held-out row"
         lines.append(Line(label, *inputs.both(inputs.priority_ker), changes.get("priority_ker"), absent))
@@ -37,7 +39,7 @@ def headline_metrics(inputs: LeaderboardInputs) -> str:
         "1. Headline",
         "How to read: these rows were held out from training. All are error rates, so lower is better. WER: "
         "wrong words for each word said. CER: the same for characters. KER: clinical terms missed, of those "
-        "said. SER: sentences with any error. The gate and the decision look at the line in bold.",
+        f"said. SER: sentences with any error.{note}",
         rate_table("metric", lines, trained=inputs.stage == "trained"),
     )
 

@@ -1,13 +1,16 @@
 """The stock recipe: NeMo's fine-tuning script, or the driver with the same overrides, as a compute job."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from flywheel.compute import ComputeJob, JobOutcome
+from flywheel.compute import ComputeBackend, ComputeJob, Seconds
+from flywheel.cycles import CycleFolder
 from flywheel.errors import FlywheelError
-from flywheel.files import read_json, sha256_of_file
+from flywheel.files import read_json, sha256_of_file, write_json
+from flywheel.leaderboard.markdown import table
+from flywheel.manifest import content_hash, read_manifest
 from flywheel.recipes.bases import BUNDLED, Base
 
 METRICS_FILE = "finetune_metrics.json"
@@ -58,10 +61,20 @@ TINY = Hyperparameters(
 """What the bundled base needs on a CPU, found by measuring: see the README."""
 
 
-def default_hyperparameters(base: Base) -> Hyperparameters:
-    """The hyperparameters for a base: those measured for the bundled model and its descendants, or the
-    published ones."""
-    return STOCK if base.needs_accelerator else TINY
+def default_hyperparameters(base: Base, *, accelerator: bool) -> Hyperparameters:
+    """Those measured for the bundled model and its descendants; the published ones for every other base,
+    in fp32 where there is no GPU."""
+    if base.origin == BUNDLED:
+        return TINY
+    return STOCK if accelerator else replace(STOCK, precision="32")
+
+
+def chosen_hyperparameters(base: Base, changes: Mapping[str, Any], *, accelerator: bool) -> Hyperparameters:
+    """The default ones with `changes`, by name; `FlywheelError` for a name that is not one of them."""
+    names = [field.name for field in fields(Hyperparameters)]
+    if unknown := sorted(set(changes) - set(names)):
+        raise FlywheelError(f"hyperparameters: found {', '.join(unknown)}; allowed: {', '.join(names)}")
+    return replace(default_hyperparameters(base, accelerator=accelerator), **changes)
 
 
 def overrides(base: Base, hyperparameters: Hyperparameters, *, accelerator: bool) -> tuple[str, ...]:
@@ -118,7 +131,7 @@ def finetune_job(
     hyperparameters: Hyperparameters,
     *,
     accelerator: bool,
-    timeout: float,
+    timeout: Seconds,
 ) -> ComputeJob:
     """The job that fine-tunes `base` on the rows of `train`, keeping the checkpoint with the best WER on
     `development`; it leaves `MODEL_OUTPUT` and `METRICS_OUTPUT`."""
@@ -143,24 +156,79 @@ def finetune_job(
     )
 
 
-def training_run_info(
-    base: Base, hyperparameters: Hyperparameters, backend: str, outcome: JobOutcome
-) -> Mapping[str, Any]:
-    """What `training_run_info.json` holds: enough to repeat the run and to judge it."""
-    metrics = read_json(outcome.outputs[METRICS_OUTPUT])
-    return {
-        "base": base.name,
-        "base_sha256": None if base.file is None else sha256_of_file(base.file),
-        "backend": backend,
+@dataclass(frozen=True, slots=True)
+class TrainingRun:
+    """A fine-tuning that is done: what `training_run_info.json` holds, and whether it was done before."""
+
+    info: Mapping[str, Any]
+    cached: bool
+
+
+def finetune(
+    base: Base,
+    folder: CycleFolder,
+    hyperparameters: Hyperparameters,
+    backend: ComputeBackend,
+    on_line: Callable[[str], None],
+    *,
+    accelerator: bool,
+    timeout: Seconds,
+) -> TrainingRun:
+    """Fine-tune in a compute job; leaves `adapted_model.nemo` and `training_run_info.json` in the cycle's folder.
+
+    A model trained from the same base on the same rows with the same hyperparameters is not trained again.
+
+    Raises:
+        FlywheelError: there are no development rows, or the trainer saw other rows than it was given.
+        JobError: the job did not do what it was asked for.
+    """
+    rows = {
+        "train": read_manifest(folder.train),
+        "validation": read_manifest(folder.development, allow_empty=True),
+    }
+    if not rows["validation"]:
+        raise FlywheelError(
+            f"{folder.development} holds no rows to choose a checkpoint on; add terms to the seed"
+        )
+    asked = {
+        "base": base.sha256 or base.name,
+        "train": content_hash(rows["train"]),
+        "development": content_hash(rows["validation"]),
         "hyperparameters": asdict(hyperparameters),
-        "rows_seen": metrics["rows_seen"],
-        "epochs": metrics["epochs"],
+    }
+    if folder.training_run_info.exists() and folder.adapted_model.exists():
+        info = read_json(folder.training_run_info)
+        if info["asked"] == asked and info["model_sha256"] == sha256_of_file(folder.adapted_model):
+            return TrainingRun(info, cached=True)
+    job = finetune_job(
+        base, folder.train, folder.development, hyperparameters, accelerator=accelerator, timeout=timeout
+    )
+    outcome = backend.run(job, folder.root, on_line)
+    metrics = read_json(outcome.outputs[METRICS_OUTPUT])
+    given = {name: len(of_name) for name, of_name in rows.items()}
+    if metrics["rows_seen"] != given:
+        raise FlywheelError(f"the trainer saw {metrics['rows_seen']} rows, the manifests hold {given}")
+    info = {
+        "asked": asked,
+        "base": base.to_dict(),
+        "backend": backend.name,
+        "hyperparameters": asdict(hyperparameters),
+        **{name: metrics[name] for name in ("rows_seen", "epochs", "steps", "seed", "versions")},
         "best": min(metrics["epochs"], key=lambda epoch: epoch["val_wer"]),
-        "steps": metrics["steps"],
-        "seed": metrics["seed"],
-        "versions": metrics["versions"],
         "seconds": round(outcome.seconds, 1),
         "started_at": outcome.started_at.isoformat(timespec="seconds"),
-        "cost_usd": 0.0 if backend == "local" else None,
+        "cost_usd": 0.0 if backend.name == "local" else None,
         "model_sha256": sha256_of_file(outcome.outputs[MODEL_OUTPUT]),
     }
+    outcome.outputs[MODEL_OUTPUT].replace(folder.adapted_model)
+    write_json(folder.training_run_info, info)
+    return TrainingRun(info, cached=False)
+
+
+def epochs_table(epochs: Sequence[Mapping[str, float | int]]) -> str:
+    """Loss and WER of each epoch as a markdown table."""
+    rows = [
+        [str(epoch["epoch"]), *(f"{epoch[name]:.4f}" for name in ("train_loss", "val_loss", "val_wer"))]
+        for epoch in epochs
+    ]
+    return table(["epoch", "training loss", "validation loss", "validation WER"], rows)

@@ -4,8 +4,9 @@ The result is `scores.json`. A metric that a slice does not have is absent, and 
 bound that the rows cannot give is null. Rates are fractions.
 """
 
+import math
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -19,7 +20,15 @@ from flywheel.scoring.intervals import Estimate, cluster_bootstrap, wilson
 from flywheel.scoring.normalizers import Normalizer
 from flywheel.scoring.rows import RowScore, ScoringError
 
-__all__ = ["BREAKDOWNS", "SLICES", "keyword_error_rate", "slice_rows", "slices_of", "summarise"]
+__all__ = [
+    "BREAKDOWNS",
+    "SLICES",
+    "cluster_codes",
+    "keyword_error_rate",
+    "slice_rows",
+    "slices_of",
+    "summarise",
+]
 
 SLICES = ("held_out", "train", "all", "unseen_term", "unseen_voice", "general")
 """The slices of `scores.json`, in the order in which a page shows them."""
@@ -154,15 +163,22 @@ def _columns(rows: Sequence[RowScore]) -> _Columns:
         term_words=np.array([row.term_words or nothing for row in rows], dtype=np.int64),
         true_terms=np.array([row.true_terms for row in rows], dtype=np.int64),
         false_terms=np.array([len(row.false_insertions) for row in rows], dtype=np.int64),
-        clusters=_coded(row.cluster for row in rows)[1],
+        clusters=cluster_codes(rows),
         levels={field: _coded(getattr(row.transcript, field) for row in rows) for field in BREAKDOWNS},
     )
 
 
-def _coded(values: Iterable[Any]) -> tuple[tuple[Any, ...], Indices]:
-    codes: dict[Hashable, int] = {}
-    numbers = np.array([codes.setdefault(value, len(codes)) for value in values], dtype=np.intp)
-    return tuple(codes), numbers
+def _coded(values: Iterable[str | None]) -> tuple[tuple[str | None, ...], Indices]:
+    """The levels, sorted so that the order of the rows changes nothing (None first), and each value's place."""
+    values = list(values)
+    levels = tuple(sorted(set(values), key=lambda level: (level is not None, level or "")))
+    places = {level: place for place, level in enumerate(levels)}
+    return levels, np.array([places[value] for value in values], dtype=np.intp)
+
+
+def cluster_codes(row_scores: Iterable[RowScore]) -> Indices:
+    """A number for each row, the same for rows of one `RowScore.cluster`, whatever the order of the rows."""
+    return _coded(row.cluster for row in row_scores)[1]
 
 
 def _slice_scores(rows: Sequence[RowScore], columns: _Columns, at: Indices, seed: int) -> dict[str, Any]:
@@ -202,7 +218,8 @@ def _counts(counts: Counts, unit: str) -> dict[str, float | int]:
     rates = errors / np.where(lengths > 0, lengths, 1)
     substitutions, deletions, insertions, length = (int(total) for total in counts.sum(axis=0))
     return {
-        "macro": float(rates.mean()),
+        # Summed exactly, and so the same in any order of the rows.
+        "macro": math.fsum(rates) / len(rates),
         "substitutions": substitutions,
         "deletions": deletions,
         "insertions": insertions,

@@ -11,7 +11,7 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 
 from flywheel.errors import FlywheelError
-from flywheel.scoring.breakdowns import SLICES, slices_of
+from flywheel.scoring.breakdowns import SLICES, Indices, cluster_codes, slices_of
 from flywheel.scoring.errors import ErrorCounts
 from flywheel.scoring.intervals import (
     Estimate,
@@ -198,7 +198,7 @@ def _identity(row: RowScore) -> tuple[str | None, ...]:
 
 
 def _compare_slice(pairs: Sequence[_Pair], priority: Collection[str], seed: int) -> SliceComparison:
-    clusters = [before.cluster for before, _ in pairs]
+    clusters = cluster_codes(before for before, _ in pairs)
     with_term = [pair for pair in pairs if pair[0].term_missed is not None]
     of_priority = [pair for pair in with_term if pair[0].transcript.entity_category in priority]
     return SliceComparison(
@@ -212,7 +212,7 @@ def _compare_slice(pairs: Sequence[_Pair], priority: Collection[str], seed: int)
 
 
 def _rate_change(
-    counts: Sequence[tuple[ErrorCounts, ErrorCounts]], clusters: Sequence[str], seed: int
+    counts: Sequence[tuple[ErrorCounts, ErrorCounts]], clusters: Indices, seed: int
 ) -> RateChange:
     before, after, lengths = np.array(
         [(first.errors, second.errors, first.reference_length) for first, second in counts], dtype=np.float64
@@ -228,7 +228,7 @@ def _rate_change(
     )
 
 
-def _sentence_change(pairs: Sequence[_Pair], clusters: Sequence[str], seed: int) -> RateChange:
+def _sentence_change(pairs: Sequence[_Pair], clusters: Indices, seed: int) -> RateChange:
     before = np.array([row.sentence_wrong for row, _ in pairs], dtype=np.float64)
     after = np.array([row.sentence_wrong for _, row in pairs], dtype=np.float64)
     return RateChange(
@@ -241,7 +241,7 @@ def _sentence_change(pairs: Sequence[_Pair], clusters: Sequence[str], seed: int)
 def _keyword_change(pairs: Sequence[_Pair], seed: int) -> KeywordChange:
     before = np.array([row.term_missed for row, _ in pairs], dtype=np.float64)
     after = np.array([row.term_missed for _, row in pairs], dtype=np.float64)
-    clusters = [row.cluster for row, _ in pairs]
+    clusters = cluster_codes(row for row, _ in pairs)
     mended, broken = int(((before == 1) & (after == 0)).sum()), int(((before == 0) & (after == 1)).sum())
     return KeywordChange(
         before=wilson(int(before.sum()), len(pairs)),
@@ -254,7 +254,7 @@ def _keyword_change(pairs: Sequence[_Pair], seed: int) -> KeywordChange:
     )
 
 
-def _relative_drop(before: Floats, after: Floats, clusters: Sequence[str], seed: int) -> Estimate | None:
+def _relative_drop(before: Floats, after: Floats, clusters: Indices, seed: int) -> Estimate | None:
     if not before.any():
         return None
     columns = (before, after)

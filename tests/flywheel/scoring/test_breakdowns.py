@@ -104,6 +104,11 @@ def test_the_same_rows_and_seed_give_the_same_scores(rows: list[RowScore], score
     assert summary(rows, seed=43) != scores
 
 
+def test_the_order_of_the_rows_changes_nothing(rows: list[RowScore], scores: dict[str, Any]) -> None:
+    shuffled = random.Random(5).sample(rows, k=len(rows))
+    assert summary(shuffled) == scores
+
+
 @pytest.mark.parametrize("name", SLICES)
 def test_rates_are_those_of_the_rows(rows: list[RowScore], scores: dict[str, Any], name: str) -> None:
     members, found = slice_rows(rows, name), scores["slices"][name]

@@ -159,6 +159,12 @@ def test_the_same_seed_gives_the_same_bounds() -> None:
     assert first != compare(*pair, priority_categories=["drug"], seed=2)
 
 
+def test_the_order_of_the_rows_changes_nothing() -> None:
+    baseline, after = scored(BEFORE), scored(AFTER)
+    first = compare(baseline, after, priority_categories=["drug"])
+    assert first == compare(baseline[::-1], after, priority_categories=["drug"])
+
+
 def test_survives_json(comparison: Comparison) -> None:
     text = json.dumps(comparison.to_dict(), allow_nan=False)
     assert Comparison.from_dict(json.loads(text)) == comparison

@@ -1,0 +1,210 @@
+"""From a list of terms to a manifest of speech."""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import dagster as dg
+
+from assets.cycles import CYCLES, OWNERS, cycle_step
+from flywheel import bundled
+from flywheel.audio_preflight import AudioError, check_audio
+from flywheel.corpus import manifest_rows, plan_rows, speak
+from flywheel.cycles import latest_earlier
+from flywheel.files import sha256_of_file
+from flywheel.manifest import ManifestError, content_hash, read_manifest, write_manifest
+from flywheel.sentences import cycle_sentences, read_sentences, write_sentences
+from flywheel.terms import read_term_seed, write_term_seed
+from resources.data_folder import DataFolder
+from resources.speech import Speech
+
+
+class TermSeedConfig(dg.Config):
+    """`seed_file`: a CSV `term,entity_category`; by default `FLYWHEEL_SEED`, then the bundled starter seed."""
+
+    seed_file: str = ""
+
+    @property
+    def path(self) -> Path:
+        """The file that is read."""
+        chosen = self.seed_file or os.environ.get("FLYWHEEL_SEED")
+        return Path(chosen) if chosen else bundled.path("starter_seed.csv")
+
+
+@dg.asset(
+    group_name="corpus",
+    kinds={"csv"},
+    owners=OWNERS,
+    partitions_def=CYCLES,
+    code_version="1",
+    description="The clinical terms of the cycle, one row per term, each with its entity category.",
+)
+def term_seed(
+    context: dg.AssetExecutionContext, config: TermSeedConfig, data: DataFolder
+) -> dg.MaterializeResult:
+    """Read the seed strictly and keep a copy of it with the cycle."""
+    with cycle_step(context) as cycle:
+        terms = read_term_seed(config.path)
+        folder = data.cycle(cycle)
+        write_term_seed(folder.term_seed, terms)
+        by_category = Counter(term.entity_category for term in terms)
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(sha256_of_file(folder.term_seed)),
+            metadata={
+                "terms": len(terms),
+                "by entity_category": dg.MetadataValue.json(dict(by_category)),
+                "seed": dg.MetadataValue.path(config.path),
+                "preview": dg.MetadataValue.md(
+                    "\n".join(f"- {term.text} ({term.entity_category})" for term in terms[:20])
+                ),
+            },
+        )
+
+
+@dg.asset(
+    group_name="corpus",
+    kinds={"json"},
+    owners=OWNERS,
+    deps=[term_seed],
+    partitions_def=CYCLES,
+    code_version="1",
+    description=(
+        "What is spoken, one row per sentence: each term in a dictation, a handoff, a chart note and a history, "
+        "and general sentences without any term. Sentences of earlier cycles stay as they were."
+    ),
+)
+def sentences(context: dg.AssetExecutionContext, data: DataFolder) -> dg.MaterializeResult:
+    """Compose the sentences of the terms that are new; keep those of the last cycle."""
+    with cycle_step(context) as cycle:
+        folder = data.cycle(cycle)
+        before = latest_earlier(data.path, cycle, folder.sentences.name)
+        composed = cycle_sentences(
+            read_term_seed(folder.term_seed), earlier=read_sentences(before) if before else ()
+        )
+        for warning in composed.warnings:
+            context.log.warning(warning)
+        write_sentences(folder.sentences, composed.sentences)
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(sha256_of_file(folder.sentences)),
+            metadata={
+                "sentences": len(composed.sentences),
+                "general": sum(sentence.term is None for sentence in composed.sentences),
+                "preview": dg.MetadataValue.md(
+                    "\n".join(
+                        f"- *{sentence.context_type}*: {sentence.text}" for sentence in composed.sentences[:8]
+                    )
+                ),
+            },
+        )
+
+
+@dg.asset(
+    group_name="corpus",
+    kinds={"audio"},
+    owners=OWNERS,
+    deps=[sentences],
+    partitions_def=CYCLES,
+    code_version="1",
+    description=(
+        "16 kHz speech, one file per sentence, voice and noise level, in a cache addressed by content: only "
+        "what is new is synthesised."
+    ),
+)
+def speech(context: dg.AssetExecutionContext, data: DataFolder, voices: Speech) -> dg.MaterializeResult:
+    """Speak every sentence in its voices, clean and with noise."""
+    with cycle_step(context) as cycle:
+        planned = plan_rows(read_sentences(data.cycle(cycle).sentences), voices.casting)
+        rendering = speak(
+            planned,
+            data.speech,
+            voices.synthesizer,
+            workers=voices.workers or None,
+            on_progress=_progress(context, "speech"),
+        )
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(
+                content_hash(manifest_rows(planned, rendering, data.speech, voices.synthesizer))
+            ),
+            metadata={
+                "files": len(rendering.seconds),
+                "synthesised": rendering.synthesised,
+                "mixed with noise": rendering.mixed,
+                "cache_hits": rendering.cache_hits,
+                "hours": round(sum(rendering.seconds.values()) / 3600, 3),
+                "engine": f"{voices.synthesizer.name} {voices.synthesizer.version}",
+                "listen to": dg.MetadataValue.path(planned[0].take.path(data.speech, voices.synthesizer)),
+            },
+        )
+
+
+@dg.asset(
+    group_name="corpus",
+    kinds={"json"},
+    owners=OWNERS,
+    deps=[speech],
+    partitions_def=CYCLES,
+    code_version="1",
+    description="The NeMo manifest with the clinical extension, one row per utterance.",
+)
+def manifest(context: dg.AssetExecutionContext, data: DataFolder, voices: Speech) -> dg.MaterializeResult:
+    """Write the rows of the cycle; the checks read the file and the audio again."""
+    with cycle_step(context) as cycle:
+        folder = data.cycle(cycle)
+        planned = plan_rows(read_sentences(folder.sentences), voices.casting)
+        rendering = speak(planned, data.speech, voices.synthesizer, on_progress=_progress(context, "speech"))
+        rows = manifest_rows(planned, rendering, data.speech, voices.synthesizer)
+        write_manifest(folder.manifest, rows)
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(content_hash(rows)),
+            metadata={
+                "rows": len(rows),
+                "clinical rows": sum(row.is_clinical for row in rows),
+                "general rows": sum(not row.is_clinical for row in rows),
+                "by noise_level": dg.MetadataValue.json(Counter(row.noise_level for row in rows)),
+                "by voice_id": dg.MetadataValue.json(Counter(row.voice_id for row in rows)),
+                "manifest": dg.MetadataValue.path(folder.manifest),
+            },
+        )
+
+
+@dg.asset_check(
+    asset=manifest, blocking=True, description="Every line is of the schema, every id stands once."
+)
+def schema(context: dg.AssetCheckExecutionContext, data: DataFolder) -> dg.AssetCheckResult:
+    """Read the written file again, as any consumer would."""
+    path = data.cycle(context.op_execution_context.partition_key).manifest
+    try:
+        rows = read_manifest(path)
+    except ManifestError as error:
+        return dg.AssetCheckResult(passed=False, description=str(error))
+    return dg.AssetCheckResult(passed=True, metadata={"rows": len(rows)})
+
+
+@dg.asset_check(
+    asset=manifest,
+    blocking=True,
+    description="Every file is whole, 16 kHz mono PCM16, and as long as its row says.",
+)
+def audio(context: dg.AssetCheckExecutionContext, data: DataFolder) -> dg.AssetCheckResult:
+    """Read the header of every file that the written manifest names."""
+    rows = read_manifest(data.cycle(context.op_execution_context.partition_key).manifest)
+    try:
+        check_audio(rows)
+    except AudioError as error:
+        return dg.AssetCheckResult(passed=False, description=str(error))
+    return dg.AssetCheckResult(passed=True, metadata={"files": len(rows)})
+
+
+def _progress(context: dg.AssetExecutionContext, what: str) -> Callable[[int, int], None]:
+    """Logs at most one line every five seconds, and the last."""
+    last = time.monotonic()
+
+    def report(done: int, total: int) -> None:
+        nonlocal last
+        if done == total or time.monotonic() - last >= 5:
+            last = time.monotonic()
+            context.log.info(f"{what}: {done} of {total} files")
+
+    return report

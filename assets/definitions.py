@@ -1,0 +1,38 @@
+"""What Dagster loads: all assets and checks, their resources, one process for the steps of a run."""
+
+import dagster as dg
+
+from assets.corpus import audio, manifest, schema, sentences, speech, term_seed
+from assets.evaluation import base_model, baseline_eval, next_eval
+from assets.finetuning import adapted_model
+from assets.gate import gate
+from assets.leaderboard import decision, leaderboard, promotion
+from assets.splits import split
+from resources.compute.resource import Compute
+from resources.data_folder import DataFolder
+from resources.speech import Speech
+
+_DATA = DataFolder()
+
+defs = dg.Definitions(
+    assets=[
+        term_seed,
+        sentences,
+        speech,
+        manifest,
+        split,
+        base_model,
+        baseline_eval,
+        gate,
+        adapted_model,
+        next_eval,
+        decision,
+        promotion,
+        leaderboard,
+    ],
+    asset_checks=[schema, audio],
+    resources={"data": _DATA, "voices": Speech(), "compute": Compute(data=_DATA)},
+    # Steps that need cores or memory of their own run as compute jobs; a process a step would only cost
+    # four to eight seconds each.
+    executor=dg.in_process_executor,
+)

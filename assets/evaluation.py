@@ -1,0 +1,145 @@
+"""What the cycle's base hears, and what the fine-tuned model hears, scored alike."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from assets.cycles import CYCLES, GPU_POOL, OWNERS, cycle_step
+from assets.splits import split
+from flywheel.cycle_page import write_page
+from flywheel.evaluation import Transcription, model_label, score, transcribe
+from flywheel.files import sha256_of_file, write_json
+from flywheel.recipes.bases import Base, base_of_cycle, read_base
+from resources.compute.resource import Compute
+from resources.data_folder import DataFolder
+
+
+class BaseModelConfig(dg.Config):
+    """`name`: a published model, `bundled`, or the path of a `.nemo` file. Empty: `FLYWHEEL_BASE`, else the
+    newest promoted model, else the default for this machine."""
+
+    name: str = ""
+
+
+class EvaluationConfig(dg.Config):
+    """`batch_size`: rows decoded together. `timeout_seconds`: after which the job is ended."""
+
+    batch_size: int = 16
+    timeout_seconds: float = 4 * 3600
+
+
+@dg.asset(
+    group_name="evaluation",
+    kinds={"nemo"},
+    owners=OWNERS,
+    partitions_def=CYCLES,
+    code_version="1",
+    description=(
+        "The model the cycle starts from: the newest one that an earlier cycle promoted, else the configured "
+        "or default base."
+    ),
+)
+def base_model(
+    context: dg.AssetExecutionContext, config: BaseModelConfig, data: DataFolder, compute: Compute
+) -> dg.MaterializeResult:
+    """Choose the base and note it with the cycle."""
+    with cycle_step(context) as cycle:
+        folder = data.cycle(cycle)
+        name = config.name or os.environ.get("FLYWHEEL_BASE", "")
+        base = base_of_cycle(folder.number, data.registry, name, accelerator=compute.has_accelerator)
+        write_json(folder.base_model, base.to_dict())
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(base.sha256 or base.name),
+            metadata={
+                "model": model_label(base),
+                "origin": base.origin,
+                "file": str(base.file or "fetched by name"),
+            },
+        )
+
+
+@dg.asset(
+    group_name="evaluation",
+    kinds={"nemo"},
+    owners=OWNERS,
+    deps=[base_model, split],
+    partitions_def=CYCLES,
+    pool=GPU_POOL,
+    code_version="1",
+    description=(
+        "The base's hypotheses, one row per utterance, and their scores. It writes the first page of the "
+        "leaderboard, so that there is one whatever comes after."
+    ),
+)
+def baseline_eval(
+    context: dg.AssetExecutionContext, config: EvaluationConfig, data: DataFolder, compute: Compute
+) -> dg.MaterializeResult:
+    """Transcribe and score with the base."""
+    with cycle_step(context) as cycle:
+        folder = data.cycle(cycle)
+        base = read_base(folder.base_model)
+        done = transcribe(
+            base,
+            folder.baseline,
+            compute.connect(),
+            context.log.info,
+            batch_size=config.batch_size,
+            timeout=config.timeout_seconds,
+        )
+        scores = score(folder.baseline, model_label(base))
+        page, _inputs = write_page(folder)
+        return _evaluated(folder.baseline.scores, scores, done, {"page": dg.MetadataValue.path(page)})
+
+
+@dg.asset(
+    group_name="evaluation",
+    kinds={"nemo"},
+    owners=OWNERS,
+    deps=[dg.AssetKey("adapted_model"), split],
+    partitions_def=CYCLES,
+    pool=GPU_POOL,
+    code_version="1",
+    description="The fine-tuned model's hypotheses for the very rows of the baseline, and their scores.",
+)
+def next_eval(
+    context: dg.AssetExecutionContext, config: EvaluationConfig, data: DataFolder, compute: Compute
+) -> dg.MaterializeResult:
+    """Transcribe and score with the fine-tuned model."""
+    with cycle_step(context) as cycle:
+        folder = data.cycle(cycle)
+        base = read_base(folder.base_model)
+        adapted = Base(f"fine-tuned in {cycle}", folder.adapted_model, base.origin)
+        done = transcribe(
+            adapted,
+            folder.next,
+            compute.connect(),
+            context.log.info,
+            batch_size=config.batch_size,
+            timeout=config.timeout_seconds,
+        )
+        scores = score(folder.next, model_label(adapted))
+        return _evaluated(folder.next.scores, scores, done, {})
+
+
+def _evaluated(
+    file: Path, scores: dict[str, Any], done: Transcription, more: dict[str, Any]
+) -> dg.MaterializeResult:
+    """Held-out rates under the same keys in both evaluations, so that the UI plots them over cycles."""
+    held_out = scores["slices"].get("held_out", {})
+    rates = {name: held_out[name]["value"] for name in ("ker", "wer", "cer", "ser") if name in held_out}
+    sizes = {f"n of {name}": held_out[name]["n"] for name in rates}
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(sha256_of_file(file)),
+        metadata={
+            **rates,
+            **sizes,
+            "model": scores["model"],
+            "normalizer": f"{scores['normalizer']['name']} {scores['normalizer']['version']}",
+            "transcription seconds": done.seconds,
+            "cache_hits": int(done.cached),
+            "scores": dg.MetadataValue.path(file),
+            **more,
+        },
+    )

@@ -1,0 +1,70 @@
+"""The fine-tuning that the gate allowed."""
+
+from typing import Any
+
+import dagster as dg
+
+from assets.cycles import CYCLES, GPU_POOL, OWNERS, cycle_step
+from flywheel.recipes.bases import read_base
+from flywheel.recipes.finetuning import chosen_hyperparameters, epochs_table, finetune
+from resources.compute.resource import Compute
+from resources.data_folder import DataFolder
+
+
+class FinetuningConfig(dg.Config):
+    """`hyperparameters`: those that differ from the recipe's, by name, see `Hyperparameters`."""
+
+    hyperparameters: dict[str, Any] = {}
+    timeout_seconds: float = 12 * 3600
+
+
+@dg.asset(
+    group_name="training",
+    kinds={"nemo", "pytorch"},
+    owners=OWNERS,
+    deps=[dg.AssetKey("training_ticket")],
+    partitions_def=CYCLES,
+    pool=GPU_POOL,
+    code_version="1",
+    check_specs=[dg.AssetCheckSpec("rows_seen", asset="adapted_model")],
+    description=(
+        "The fine-tuned model: the checkpoint with the best word error rate on the development rows. Trained "
+        "again only if base, rows or hyperparameters changed."
+    ),
+)
+def adapted_model(
+    context: dg.AssetExecutionContext, config: FinetuningConfig, data: DataFolder, compute: Compute
+) -> dg.MaterializeResult:
+    """Fine-tune the base on the training rows in a compute job."""
+    with cycle_step(context) as cycle:
+        folder = data.cycle(cycle)
+        base = read_base(folder.base_model)
+        accelerator = compute.has_accelerator
+        run = finetune(
+            base,
+            folder,
+            chosen_hyperparameters(base, config.hyperparameters, accelerator=accelerator),
+            compute.connect(),
+            context.log.info,
+            accelerator=accelerator,
+            timeout=config.timeout_seconds,
+        )
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(run.info["model_sha256"]),
+            metadata={
+                "epochs": dg.MetadataValue.md(epochs_table(run.info["epochs"])),
+                "best validation WER": run.info["best"]["val_wer"],
+                "seconds": run.info["seconds"],
+                "cost in US dollars": run.info["cost_usd"] or 0.0,
+                "cache_hits": int(run.cached),
+                "model": dg.MetadataValue.path(folder.adapted_model),
+            },
+            check_results=[
+                dg.AssetCheckResult(
+                    check_name="rows_seen",
+                    passed=True,
+                    description="The trainer saw every row of its manifests; the step fails where it does not.",
+                    metadata=run.info["rows_seen"],
+                )
+            ],
+        )

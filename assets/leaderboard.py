@@ -1,0 +1,152 @@
+"""The decision, the promotion and the page that a person reads."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from assets.cycles import CYCLES, OWNERS, cycle_step
+from assets.evaluation import next_eval
+from flywheel.cycle_page import write_page
+from flywheel.cycles import earlier_drops
+from flywheel.decision import Decision, DecisionSettings, decide
+from flywheel.evaluation import row_scores
+from flywheel.files import read_json, sha256_of_file, write_json
+from flywheel.gate import GateDecision
+from flywheel.leaderboard import headline, render
+from flywheel.recipes.bases import read_base
+from flywheel.scoring.comparison import compare
+from resources.data_folder import DataFolder
+
+
+class DecisionConfig(dg.Config):
+    """What a model has to show to be kept; see `DecisionSettings`."""
+
+    minimum_relative_drop: float = 0.2
+    significance: float = 0.05
+    general_wer_cap: float = 0.02
+
+
+@dg.asset(
+    group_name="decision",
+    kinds={"json"},
+    owners=OWNERS,
+    deps=[next_eval],
+    partitions_def=CYCLES,
+    code_version="1",
+    check_specs=[dg.AssetCheckSpec("forgetting", asset="decision")],
+    description="Both evaluations paired row by row, and what follows: keep, grow, overfit, no change, forgetting.",
+)
+def decision(
+    context: dg.AssetExecutionContext, config: DecisionConfig, data: DataFolder
+) -> dg.MaterializeResult:
+    """Compare the fine-tuned model with its base and decide."""
+    with cycle_step(context) as cycle:
+        folder = data.cycle(cycle)
+        gate = GateDecision.from_dict(read_json(folder.gate))
+        comparison = compare(
+            row_scores(folder.baseline), row_scores(folder.next), priority_categories=gate.priority_categories
+        )
+        settings = DecisionSettings(**config.model_dump())
+        decided = decide(comparison, settings=settings, previous_drops=earlier_drops(data.path, cycle))
+        write_json(folder.decision, decided.to_dict())
+        write_json(folder.comparison, comparison.to_dict())
+        general = comparison.general_wer
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(sha256_of_file(folder.decision)),
+            metadata={
+                "action": decided.action,
+                "promote": decided.promote,
+                "advice": decided.advice,
+                "reasons": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in decided.reasons)),
+            },
+            check_results=[
+                dg.AssetCheckResult(
+                    check_name="forgetting",
+                    passed=general is not None and decided.action != "forgetting",
+                    severity=dg.AssetCheckSeverity.WARN,
+                    description="General speech is heard no worse than its cap allows.",
+                )
+            ],
+        )
+
+
+@dg.multi_asset(
+    name="promotion",
+    group_name="decision",
+    partitions_def=CYCLES,
+    specs=[
+        dg.AssetSpec(
+            "promoted_model",
+            deps=[decision],
+            owners=OWNERS,
+            kinds={"nemo"},
+            skippable=True,
+            code_version="1",
+            description="The model the next cycle starts from; there only where the decision was to keep it.",
+        )
+    ],
+)
+def promotion(context: dg.AssetExecutionContext, data: DataFolder) -> Iterator[dg.MaterializeResult]:
+    """Register the fine-tuned model if it is kept."""
+    with cycle_step(context) as cycle:
+        folder = data.cycle(cycle)
+        decided = Decision.from_dict(read_json(folder.decision))
+        if not decided.promote:
+            context.log.info(f"not promoted ({decided.action}): {decided.advice}")
+            return
+        entry = data.registry.promote(
+            folder.adapted_model,
+            cycle=cycle,
+            base_model=read_base(folder.base_model).origin,
+            decision=" ".join(decided.reasons),
+        )
+        current = data.registry.newest() == entry
+        if not current:
+            context.log.warning(
+                f"{entry.model} is registered but not current: it was rolled back or superseded"
+            )
+        yield dg.MaterializeResult(
+            asset_key="promoted_model",
+            data_version=dg.DataVersion(entry.sha256),
+            metadata={"model": dg.MetadataValue.path(data.registry.path_of(entry)), "current": current},
+        )
+
+
+@dg.op(
+    out=dg.Out(dg.Nothing),
+    ins={"gate_decision": dg.In(dg.Nothing), "decision": dg.In(dg.Nothing)},
+    description="Renders the page from the files of the cycle.",
+)
+def render_leaderboard(context: dg.OpExecutionContext, data: DataFolder) -> Iterator[dg.Output[None]]:
+    """Write the page, log its headline, show it in the UI."""
+    with cycle_step(context) as cycle:
+        page, inputs = write_page(data.cycle(cycle))
+        for line in headline(inputs).splitlines():
+            context.log.info(line)
+        yield dg.Output(
+            None,
+            data_version=dg.DataVersion(sha256_of_file(page)),
+            metadata={
+                "headline": dg.MetadataValue.md(headline(inputs)),
+                "leaderboard": dg.MetadataValue.md(render(inputs)),
+                "page": dg.MetadataValue.path(page),
+            },
+        )
+
+
+@dg.graph_asset(
+    group_name="decision",
+    partitions_def=CYCLES,
+    kinds={"markdown"},
+    owners=OWNERS,
+    ins={
+        "gate_decision": dg.AssetIn(dagster_type=dg.Nothing),
+        "decision": dg.AssetIn(dagster_type=dg.Nothing),
+    },
+    description=(
+        "The page on which a person decides: written after the decision, or after a closed gate, which it explains."
+    ),
+)
+def leaderboard(gate_decision: None, decision: None) -> None:
+    """A graph asset, because one with plain dependencies would be skipped with the training."""
+    return render_leaderboard(gate_decision=gate_decision, decision=decision)

@@ -1,0 +1,96 @@
+"""Which rows are learned from and which are only measured on, with the checks that nothing leaks."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import dagster as dg
+
+from assets.corpus import manifest
+from assets.cycles import CYCLES, OWNERS, cycle_step
+from flywheel.cycles import latest_earlier
+from flywheel.evaluation import evaluated_rows
+from flywheel.files import read_json, sha256_of_file, write_json
+from flywheel.leaderboard import split_table
+from flywheel.leaks import LEAK_CHECKS, check_leaks
+from flywheel.manifest import read_manifest, write_manifest
+from flywheel.splits import TRAINING_SUBSETS, Assignments, SplitSettings, split_rows
+from resources.data_folder import DataFolder
+from resources.speech import Speech
+
+
+class SplitConfig(dg.Config):
+    """Fractions are of synthesis groups, terms or sentences; see `SplitSettings`."""
+
+    validation_fraction: float = 0.2
+    development_fraction: float = 0.1
+    unseen_term_fraction: float = 0.15
+    replay_fraction: float = 0.6
+    seed: int = 42
+
+
+@dg.asset(
+    group_name="corpus",
+    kinds={"json"},
+    owners=OWNERS,
+    deps=[manifest],
+    partitions_def=CYCLES,
+    code_version="1",
+    check_specs=[dg.AssetCheckSpec(name, asset="split", blocking=True) for name in LEAK_CHECKS],
+    description=(
+        "The subset of each row: train, development (picks the checkpoint), validation (the held-out rows), "
+        "unseen terms, unseen voices, general speech and its replay. What an earlier cycle decided stays."
+    ),
+)
+def split(
+    context: dg.AssetExecutionContext, config: SplitConfig, data: DataFolder, voices: Speech
+) -> dg.MaterializeResult:
+    """Split by whole synthesis groups; write a manifest for each reader."""
+    with cycle_step(context) as cycle:
+        folder = data.cycle(cycle)
+        unseen = tuple(voice.voice_id for voice in voices.casting.unseen_voices)
+        settings = SplitSettings(**config.model_dump(), unseen_voices=unseen)
+        before = latest_earlier(data.path, cycle, folder.split.name)
+        earlier = Assignments.from_json(read_json(before)["assignments"]) if before else None
+        done = split_rows(read_manifest(folder.manifest), settings, earlier=earlier)
+        for warning in done.warnings:
+            context.log.warning(warning)
+        leaks = check_leaks(
+            done.rows,
+            unseen_voices=unseen,
+            audio_sha256={row.id: sha256_of_file(Path(row.audio_filepath)) for row in done.rows},
+            earlier=earlier.groups if earlier else {},
+        )
+        write_manifest(folder.train, [row for row in done.rows if row.subset in ("train", "replay")])
+        write_manifest(folder.development, done.subset("development"))
+        write_manifest(folder.validation, done.subset("validation"))
+        for evaluation in (folder.baseline, folder.next):
+            write_manifest(evaluation.rows, evaluated_rows(done.rows))
+        write_json(
+            folder.split,
+            {
+                "settings": asdict(settings),
+                "counts": done.counts,
+                "warnings": done.warnings,
+                "assignments": done.assignments.to_json(),
+            },
+        )
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(sha256_of_file(folder.split)),
+            metadata={
+                "rows": dg.MetadataValue.md(split_table(done.counts)),
+                "training rows": sum(row.subset in TRAINING_SUBSETS for row in done.rows),
+                "held-out rows": len(done.subset("validation")),
+                "warnings": len(done.warnings),
+                "settings": dg.MetadataValue.json(json.loads(json.dumps(asdict(settings)))),
+            },
+            check_results=[
+                dg.AssetCheckResult(
+                    check_name=leak.name,
+                    passed=leak.passed,
+                    description=leak.description,
+                    metadata={"checked": leak.checked, "leaks": "\n".join(leak.leaks[:50]) or "none"},
+                )
+                for leak in leaks
+            ],
+        )

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from assets.console import console
 from assets.corpus import audio, manifest, schema, sentences, speech, term_seed
 from assets.evaluation import base_model, baseline_eval, next_eval
 from assets.finetuning import adapted_model
@@ -32,6 +33,7 @@ defs = dg.Definitions(
     ],
     asset_checks=[schema, audio],
     resources={"data": _DATA, "voices": Speech(), "compute": Compute(data=_DATA)},
+    loggers={"console": console},
     # Steps that need cores or memory of their own run as compute jobs; a process a step would only cost
     # four to eight seconds each.
     executor=dg.in_process_executor,

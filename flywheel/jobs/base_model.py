@@ -39,6 +39,16 @@ def model_config(tokenizer: Path, *, lr: float, warmup_steps: int) -> dict[str, 
         "sample_rate": 16_000,
         "log_prediction": False,
         "ctc_reduction": "mean_volume",
+        # NeMo's transcribe reads this of the validation set, whether there is one or not.
+        "validation_ds": {
+            "manifest_filepath": None,
+            "sample_rate": 16_000,
+            "batch_size": 16,
+            "shuffle": False,
+            "num_workers": 0,
+            "pin_memory": False,
+            "use_start_end_token": False,
+        },
         "tokenizer": {"dir": str(tokenizer), "type": "bpe"},
         "preprocessor": {
             "_target_": "nemo.collections.asr.modules.AudioToMelSpectrogramPreprocessor",

@@ -165,7 +165,7 @@ def _words(text: str) -> list[str]:
 
 _IS_PLAIN = re.compile(r"[a-z]+(?: [a-z]+)*").fullmatch
 _REWRITTEN_WORDS = NUMBER_WORDS | {"per", "mmhg"}
-# Two settle every text we know; the limit only keeps a surprise from becoming an endless loop.
+# No text we tried changes after the second pass; the limit keeps a surprise from looping for ever.
 _MAX_PASSES = 8
 
 

@@ -18,7 +18,9 @@ _NEW_GENERATOR = "4.13.2"
 
 def read_new_tables() -> None:
     """Patch the runtime; a second call, or a newer runtime, changes nothing."""
-    if getattr(ATNDeserializer.deserialize, "reads_new_tables", False) or not hasattr(ATNDeserializer, "checkUUID"):
+    if getattr(ATNDeserializer.deserialize, "reads_new_tables", False) or not hasattr(
+        ATNDeserializer, "checkUUID"
+    ):
         return
     read_old = ATNDeserializer.deserialize
     compare_versions = Recognizer.checkVersion

@@ -39,7 +39,7 @@ CYCLES = CyclePartitions(name="cycle")
 
 
 @contextmanager
-def cycle_step(context: dg.AssetExecutionContext) -> Iterator[str]:
+def cycle_step(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> Iterator[str]:
     """The name of the cycle whose asset runs, known to the UI from now on.
 
     A mistake of the user's ends the step with its message alone, as a Dagster failure that no retry mends.

@@ -149,4 +149,4 @@ def render_leaderboard(context: dg.OpExecutionContext, data: DataFolder) -> Iter
 )
 def leaderboard(gate_decision: None, decision: None) -> None:
     """A graph asset, because one with plain dependencies would be skipped with the training."""
-    return render_leaderboard(gate_decision=gate_decision, decision=decision)
+    return render_leaderboard(gate_decision=gate_decision, decision=decision)  # type: ignore[no-any-return]

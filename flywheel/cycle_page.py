@@ -1,11 +1,18 @@
-"""The leaderboard of a cycle's folder: a pure re-rendering of the files that are there."""
+"""The leaderboard of a cycle's folder: a pure re-rendering of the files that are there.
 
+python -m flywheel.cycle_page cycle1      # prints the path of the page and its headline
+"""
+
+import argparse
+import os
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from flywheel.cycles import CycleFolder
 from flywheel.decision import Decision
+from flywheel.errors import FlywheelError
 from flywheel.files import read_json, write_bytes, write_text
 from flywheel.gate import GateDecision
 from flywheel.leaderboard import LeaderboardInputs, headline, render, render_figure
@@ -59,6 +66,22 @@ def cycle_headline(folder: CycleFolder) -> str:
     return headline(page_inputs(folder))
 
 
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print where the page of a cycle is and its headline; status 1 where the cycle has none."""
+    parser = argparse.ArgumentParser(prog="flywheel.cycle_page", description="The answer of a cycle.")
+    parser.add_argument("cycle")
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("FLYWHEEL_DATA", "data")))
+    options = parser.parse_args(arguments)
+    try:
+        folder = CycleFolder(options.data, options.cycle)
+        page = newest_page(folder)
+        if page is None:
+            raise FlywheelError(f"{folder.root} has no leaderboard; run the cycle first")
+        print(f"\n{cycle_headline(folder)}\n\n{page}")
+    except FlywheelError as error:
+        raise SystemExit(f"error: {error}") from None
+
+
 def _provenance(folder: CycleFolder, split: dict[str, Any], trained: bool) -> dict[str, Any]:
     base = read_json(folder.base_model)
     provenance: dict[str, Any] = {
@@ -80,3 +103,7 @@ def _provenance(folder: CycleFolder, split: dict[str, Any], trained: bool) -> di
             "cost in US dollars": info["cost_usd"],
         }
     return provenance | {"versions": {package: version(package) for package in _PACKAGES}}
+
+
+if __name__ == "__main__":
+    main()

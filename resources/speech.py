@@ -5,7 +5,7 @@ import dagster as dg
 from flywheel.corpus import Casting
 from flywheel.errors import FlywheelError
 from flywheel.speech.espeak import SEEN_VOICES, UNSEEN_VOICES, EspeakSynthesizer
-from flywheel.speech.synthesis import Synthesizer
+from flywheel.speech.synthesis import Synthesizer, Voice
 
 _ENGINES = {"espeak": (EspeakSynthesizer, SEEN_VOICES, UNSEEN_VOICES)}
 
@@ -34,7 +34,7 @@ class Speech(dg.ConfigurableResource):
         return Casting(seen, unseen, noise_levels=tuple(self.noise_levels))
 
     @property
-    def _choice(self) -> tuple[type[EspeakSynthesizer], tuple, tuple]:
+    def _choice(self) -> tuple[type[EspeakSynthesizer], tuple[Voice, ...], tuple[Voice, ...]]:
         if self.engine not in _ENGINES:
             raise FlywheelError(f"speech engine {self.engine!r} is unknown; allowed: {', '.join(_ENGINES)}")
         return _ENGINES[self.engine]

@@ -26,6 +26,21 @@ def render_card(card: Mapping[str, Any]) -> str:
         f"{row['words']} | {row['rows']} |"
         for row in card["measured"]
     )
+    facts = {
+        "Data": f"{recipe['sentences']:,} sentences, {card['hours_of_speech']} hours: a small grammar of general "
+        "and clinical English, and draws from frequent words (`wordfreq`, CC BY-SA 4.0), spoken by espeak-ng",
+        "Left out": "every word of the bundled starter seed; no list of drug names was used",
+        "Voices": f"{card['voices']} (accent times variant), 135 to 195 words a minute; "
+        f"not: {', '.join(card['unseen_voices'])}",
+        "Noise": "half of the sentences clean, half at 5 to 20 dB of pink, white, babble-like or hum noise",
+        "Recipe": f"{recipe['clean_steps']:,} steps on clean speech, then {recipe['steps']:,} on all of it; "
+        f"about {recipe['batch_seconds']:.0f} s of audio a step, AdamW, learning rate {recipe['lr']}, "
+        f"{recipe['warmup_steps']} warm-up steps, cosine; SpecAugment of 2 x 15 bins and 2 x 4 % of the time",
+        "Seed": str(recipe["seed"]),
+        "Time": f"{card['training_seconds']:,} s of training on two CPU cores",
+        "Reproduce": "`make base`",
+    }
+    fact_rows = "\n".join(f"| {name} | {fact} |" for name, fact in facts.items())
     return f"""# Model card: the bundled base model
 
 A FastConformer-CTC of {card["parameters"]:,} parameters ({card["megabytes"]} MB), trained from nothing on
@@ -34,14 +49,7 @@ download. It is not a recogniser for people: it has never heard one.
 
 | | |
 |---|---|
-| Data | {recipe["sentences"]:,} sentences, {card["hours_of_speech"]} hours: a small grammar of general and clinical English, and draws from frequent words (`wordfreq`, CC BY-SA 4.0), spoken by espeak-ng |
-| Left out | every word of the bundled starter seed; no list of drug names was used |
-| Voices | {card["voices"]} (accent times variant), 135 to 195 words a minute; not: {", ".join(card["unseen_voices"])} |
-| Noise | half of the sentences clean, half at 5 to 20 dB of pink, white, babble-like or hum noise |
-| Recipe | {recipe["steps"]:,} steps of about {recipe["batch_seconds"]:.0f} s of audio, AdamW, learning rate {recipe["lr"]}, {recipe["warmup_steps"]} warm-up steps, cosine; SpecAugment 2 x 15 bins, 2 x 4 % of time |
-| Seed | {recipe["seed"]} |
-| Time | {card["training_seconds"]:,} s of training on two CPU cores |
-| Reproduce | `make base` |
+{fact_rows}
 
 Word error rate on the bundled general sentences, none of which is in the training text. Known voices are
 the eight that a cycle speaks with, unseen ones are held out of every training. Normaliser:

@@ -56,7 +56,8 @@ def mix(speech: Samples, sampling_rate: int, snr: float, kind: str, seed: int) -
     noise_power = float(np.mean(np.square(noise)))
     gain = np.sqrt(speech_power / noise_power / 10 ** (snr / 10))
     mixed = speech + gain * noise
-    return (mixed * min(1.0, _PEAK_LIMIT / float(np.abs(mixed).max()))).astype(np.float32)
+    scaled = mixed * min(1.0, _PEAK_LIMIT / float(np.abs(mixed).max()))
+    return np.asarray(scaled, dtype=np.float32)
 
 
 def _shaped(

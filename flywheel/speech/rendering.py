@@ -148,4 +148,4 @@ def _write(path: Path, samples: Samples) -> Samples:
     pcm = np.round(np.clip(samples, -1.0, 32767 / 32768) * 32768).astype(np.int16)
     with atomic_path(path) as temporary:
         soundfile.write(temporary, pcm, SAMPLING_RATE, subtype="PCM_16")
-    return pcm.astype(np.float32) / 32768
+    return np.divide(pcm, 32768, dtype=np.float32)

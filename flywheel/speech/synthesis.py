@@ -1,7 +1,7 @@
 """What a speech synthesiser is to the flywheel: a protocol and the values that cross it."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from flywheel.errors import FlywheelError
 
 Samples = NDArray[np.float32]
 
-SAMPLING_RATE = 16_000
+SAMPLING_RATE: Final = 16_000
 """Hz; what every file of the corpus has, whatever rate an engine speaks at."""
 
 

@@ -1,0 +1,41 @@
+# make run    one whole cycle through the Dagster graph (CYCLE=cycle2 for the next)
+# make test   every test; make lint: ruff and mypy; make ui: the Dagster interface
+# make base   trains the bundled base model again (about an hour on two cores)
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+CYCLE ?= cycle1
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export DAGSTER_HOME ?= $(CURDIR)
+
+.PHONY: run test lint ui base clean
+
+run: $(READY)
+	$(BIN)/dagster asset materialize -m assets.definitions --select '*' --partition $(CYCLE) \
+		--config-json '{"loggers": {"console": {}}}'
+	@$(BIN)/python -m flywheel.cycle_page $(CYCLE)
+
+test: $(READY)
+	$(BIN)/pytest -m "not real"
+	$(BIN)/pytest -m real
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+ui: $(READY)
+	$(BIN)/dagster dev
+
+base: $(READY)
+	$(BIN)/python -m flywheel.jobs.pretrain --work data/base --output flywheel/bundled
+
+clean:
+	rm -rf data .dagster .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Python 3.11 is needed: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt torch==2.13.0
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@

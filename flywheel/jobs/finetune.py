@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from flywheel.errors import FlywheelError
 from flywheel.files import read_jsonl, write_json
+from flywheel.jobs.heartbeat import heartbeat
 from flywheel.recipes.finetuning import METRICS_FILE
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def compose_config(overrides: Sequence[str]) -> "DictConfig":
         raise FlywheelError(f"an override is wrong: {error}") from None
     if missing:
         raise FlywheelError(f"overrides are missing: {', '.join(sorted(missing))}")
+    OmegaConf.resolve(config)
     return config
 
 
@@ -59,14 +61,16 @@ def finetune(config: "DictConfig") -> None:
     would leave out.
     """
     started = time.monotonic()
-    print("loading NeMo", flush=True)
-    import lightning.pytorch as pl
-    from nemo.collections.asr.models import ASRModel
-    from nemo.utils.exp_manager import exp_manager
-    from omegaconf import OmegaConf
+    with heartbeat("loading NeMo"):
+        import lightning.pytorch as pl
+        from nemo.collections.asr.models import ASRModel
+        from nemo.utils import logging
+        from nemo.utils.exp_manager import exp_manager
+        from omegaconf import OmegaConf
 
-    from flywheel.jobs.progress import LossLines
+        from flywheel.jobs.progress import LossLines
 
+    logging.setLevel(logging.ERROR)
     seed = pl.seed_everything(workers=True) if "PL_GLOBAL_SEED" in os.environ else None
     lines = LossLines()
     settings = OmegaConf.to_container(config.trainer, resolve=True)

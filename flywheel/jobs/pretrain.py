@@ -54,7 +54,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = vars(parser.parse_args(arguments))
     work, output = options.pop("work"), options.pop("output")
     recipe = Recipe(**options)
-    started = time.monotonic()
     hours = prepare_corpus(recipe, work) / 3600
     model, seconds = train(recipe, work)
     output.mkdir(parents=True, exist_ok=True)
@@ -68,7 +67,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "megabytes": round((output / MODEL_NAME).stat().st_size / 1e6, 2),
         "training_seconds": round(seconds),
-        "all_seconds": round(time.monotonic() - started),
         "measured": [asdict(measurement) for measurement in measured],
     }
     write_json(output / "base_model_card.json", card)

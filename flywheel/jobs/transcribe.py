@@ -12,6 +12,7 @@ from typing import Any
 
 from flywheel.errors import FlywheelError
 from flywheel.files import write_jsonl
+from flywheel.jobs.heartbeat import heartbeat
 from flywheel.manifest import ManifestRow, read_manifest
 
 _ROWS_A_CALL = 128
@@ -80,19 +81,21 @@ def transcribe(options: TranscriptionOptions) -> None:
 
 def load_model(name: str) -> Any:
     """A NeMo ASR model in evaluation mode: from a `.nemo` file, or by its published name."""
-    started = time.monotonic()
-    print("loading NeMo", flush=True)
-    import torch
-    from nemo.collections.asr.models import ASRModel
+    with heartbeat("loading NeMo"):
+        import torch
+        from nemo.collections.asr.models import ASRModel
+        from nemo.utils import logging
 
+    # Each call of transcribe would repeat the same three warnings about its own data loader.
+    logging.setLevel(logging.ERROR)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if name.endswith(".nemo"):
-        model = ASRModel.restore_from(name, map_location=device)
+        with heartbeat(f"loading {name} on {device}"):
+            model = ASRModel.restore_from(name, map_location=device)
     else:
-        print(f"fetching {name} from its hub unless it is in the cache", flush=True)
-        model = ASRModel.from_pretrained(name, map_location=device)
+        with heartbeat(f"loading {name} on {device}, from its hub unless it is in the cache"):
+            model = ASRModel.from_pretrained(name, map_location=device)
     model.eval()
-    print(f"loaded {name} on {device} in {time.monotonic() - started:.0f} s", flush=True)
     return model
 
 

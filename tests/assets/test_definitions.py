@@ -1,0 +1,91 @@
+"""The graph as Dagster sees it."""
+
+import dagster as dg
+import pytest
+
+from assets.cycles import CYCLES, GPU_POOL
+from assets.definitions import defs
+from flywheel.gate import GATE_CRITERIA
+from flywheel.leaks import LEAK_CHECKS
+
+GRAPH = {
+    "term_seed": ("corpus", set()),
+    "sentences": ("corpus", {"term_seed"}),
+    "speech": ("corpus", {"sentences"}),
+    "manifest": ("corpus", {"speech"}),
+    "split": ("corpus", {"manifest"}),
+    "base_model": ("evaluation", set()),
+    "baseline_eval": ("evaluation", {"base_model", "split"}),
+    "gate_decision": ("training", {"baseline_eval"}),
+    "training_ticket": ("training", {"baseline_eval"}),
+    "adapted_model": ("training", {"training_ticket"}),
+    "next_eval": ("evaluation", {"adapted_model", "split"}),
+    "decision": ("decision", {"next_eval"}),
+    "promoted_model": ("decision", {"decision"}),
+    "leaderboard": ("decision", {"gate_decision", "decision"}),
+}
+BLOCKING = {("manifest", "schema"), ("manifest", "audio"), *(("split", name) for name in LEAK_CHECKS)}
+CHECKS = {
+    *BLOCKING,
+    *(("gate_decision", name) for name in GATE_CRITERIA),
+    ("adapted_model", "rows_seen"),
+    ("decision", "forgetting"),
+}
+MADE_BY_A_GPU = {"baseline_eval", "adapted_model", "next_eval"}
+
+
+@pytest.fixture(scope="module")
+def specs() -> dict[str, dg.AssetSpec]:
+    return {spec.key.to_user_string(): spec for spec in defs.resolve_all_asset_specs()}
+
+
+def test_the_definitions_are_loadable() -> None:
+    dg.Definitions.validate_loadable(defs)
+
+
+def test_these_are_the_assets(specs: dict[str, dg.AssetSpec]) -> None:
+    assert set(specs) == set(GRAPH)
+
+
+@pytest.mark.parametrize("name", GRAPH)
+def test_an_asset_stands_in_its_group_behind_what_it_is_made_of(
+    specs: dict[str, dg.AssetSpec], name: str
+) -> None:
+    group, parents = GRAPH[name]
+    assert specs[name].group_name == group
+    assert {dep.asset_key.to_user_string() for dep in specs[name].deps} == parents
+
+
+@pytest.mark.parametrize("name", GRAPH)
+def test_an_asset_says_what_it_is(specs: dict[str, dg.AssetSpec], name: str) -> None:
+    spec = specs[name]
+    assert spec.owners
+    assert spec.kinds
+    assert spec.code_version
+    assert spec.partitions_def is CYCLES
+    assert spec.description is not None and len(spec.description.split()) >= 8
+    assert spec.description.endswith(".")
+
+
+def test_only_what_a_decision_may_withhold_can_be_skipped(specs: dict[str, dg.AssetSpec]) -> None:
+    skippable = {name for name, spec in specs.items() if spec.skippable}
+    assert skippable == {"training_ticket", "promoted_model"}
+
+
+def test_these_are_the_checks() -> None:
+    keys = defs.resolve_asset_graph().asset_check_keys
+    assert {(key.asset_key.to_user_string(), key.name) for key in keys} == CHECKS
+
+
+def test_a_damaged_corpus_or_a_leak_stops_the_run() -> None:
+    graph = defs.resolve_asset_graph()
+    blocking = {key for key in graph.asset_check_keys if graph.get_check_spec(key).blocking}
+    assert {(key.asset_key.to_user_string(), key.name) for key in blocking} == BLOCKING
+
+
+def test_one_step_at_a_time_uses_the_accelerator() -> None:
+    graph = defs.resolve_asset_graph()
+    pooled = {
+        key.to_user_string() for key in graph.get_all_asset_keys() if graph.get(key).pools == {GPU_POOL}
+    }
+    assert pooled == MADE_BY_A_GPU

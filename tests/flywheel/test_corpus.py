@@ -1,0 +1,165 @@
+"""Who speaks what: the casting of sentences, and the manifest it becomes."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import soundfile
+
+from flywheel import bundled
+from flywheel.corpus import Casting, PlannedRow, manifest_rows, plan_rows, speak
+from flywheel.errors import FlywheelError
+from flywheel.manifest import read_manifest, write_manifest
+from flywheel.sentences import Sentence, compose_sentences, read_carriers
+from flywheel.speech.espeak import SEEN_VOICES, UNSEEN_VOICES, EspeakSynthesizer
+from flywheel.speech.noise import CLEAN, NOISE_KINDS
+from flywheel.speech.synthesis import Voice
+from flywheel.terms import read_term_seed
+
+CASTING = Casting(SEEN_VOICES, UNSEEN_VOICES)
+SEEN = {voice.voice_id for voice in SEEN_VOICES}
+UNSEEN = {voice.voice_id for voice in UNSEEN_VOICES}
+GENERAL = tuple(Sentence(f"the patient in room {n} slept well and asks for water") for n in range(40))
+VOICE = SEEN_VOICES[0]
+
+
+@pytest.fixture(scope="module")
+def clinical() -> tuple[Sentence, ...]:
+    return compose_sentences(read_term_seed(bundled.path("starter_seed.csv")), read_carriers())
+
+
+@pytest.fixture(scope="module")
+def planned(clinical: tuple[Sentence, ...]) -> tuple[PlannedRow, ...]:
+    return plan_rows((*clinical, *GENERAL), CASTING)
+
+
+def voices_of(rows: list[PlannedRow]) -> list[str]:
+    return [row.take.utterance.voice.voice_id for row in rows]
+
+
+def by_sentence(rows: tuple[PlannedRow, ...]) -> dict[Sentence, list[PlannedRow]]:
+    found: dict[Sentence, list[PlannedRow]] = {}
+    for row in rows:
+        found.setdefault(row.sentence, []).append(row)
+    return found
+
+
+def test_rows_stay_as_they_are_when_sentences_are_added(clinical: tuple[Sentence, ...]) -> None:
+    before = plan_rows(clinical[:20], CASTING)
+    after = plan_rows((*clinical[:20], *GENERAL, *clinical[20:]), CASTING)
+    assert after[: len(before)] == before
+    assert set(plan_rows(clinical[::-1], CASTING)) == set(plan_rows(clinical, CASTING))
+
+
+def test_no_two_rows_sound_the_same(planned: tuple[PlannedRow, ...]) -> None:
+    assert len({row.take for row in planned}) == len(planned)
+    espeak = EspeakSynthesizer()
+    assert len({row.take.key(espeak) for row in planned}) == len(planned)
+
+
+def test_every_clinical_sentence_has_three_seen_voices_and_an_unseen_one_clean_and_noisy(
+    planned: tuple[PlannedRow, ...], clinical: tuple[Sentence, ...]
+) -> None:
+    rows = by_sentence(planned)
+    for sentence in clinical:
+        voices = Counter(voices_of(rows[sentence]))
+        assert set(voices.values()) == {2}
+        assert len(set(voices) & SEEN) == 3
+        assert len(set(voices) & UNSEEN) == 1
+        for voice in voices:
+            levels = [row.take.noise_level for row in rows[sentence] if voices_of([row]) == [voice]]
+            assert levels.count(CLEAN) == 1, (sentence, voice)
+
+
+def test_general_sentences_are_spoken_by_seen_voices_only(planned: tuple[PlannedRow, ...]) -> None:
+    rows = by_sentence(planned)
+    for sentence in GENERAL:
+        assert len(set(voices_of(rows[sentence]))) == len(rows[sentence]) == 2
+        assert set(voices_of(rows[sentence])) <= SEEN
+        assert sorted(row.take.noise_level for row in rows[sentence]) == [CLEAN, "snr_15db"]
+
+
+def test_voices_noises_and_levels_are_spread_over_the_sentences(
+    planned: tuple[PlannedRow, ...], clinical: tuple[Sentence, ...]
+) -> None:
+    rows = [row for row in planned if row.sentence.term is not None]
+    voices = Counter(voices_of(rows))
+    assert set(voices) == SEEN | UNSEEN
+    fair = len(clinical) * 2 * 3 / len(SEEN)
+    assert all(0.5 * fair < voices[voice] < 1.5 * fair for voice in SEEN), voices
+    noisy = [row.take for row in rows if row.take.noise_kind is not None]
+    assert {take.noise_kind for take in noisy} == set(NOISE_KINDS)
+    levels = Counter(take.noise_level for take in noisy)
+    assert set(levels) == {"snr_15db", "snr_5db"}
+    # Two of the three entries are 15 dB.
+    assert levels["snr_15db"] / len(noisy) == pytest.approx(2 / 3, abs=0.1)
+
+
+@pytest.mark.parametrize("count", range(1, 18))
+def test_a_sentence_is_never_spoken_twice_by_one_voice(count: int) -> None:
+    seen = tuple(Voice(f"espeak:en-us+v{number}") for number in range(count))
+    casting = Casting(seen, UNSEEN_VOICES, seen_per_sentence=count, seen_per_general=count)
+    for sentence in (Sentence("give cefazolin now", "dictation", "cefazolin", "drug"), GENERAL[0]):
+        voices = set(voices_of(list(plan_rows([sentence], casting)))) & {voice.voice_id for voice in seen}
+        assert len(voices) == count
+
+
+NOT_REFUSED = pytest.mark.xfail(strict=True, reason="Casting accepts it; the mistake shows up later or never")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        pytest.param(
+            {"unseen_voices": (VOICE,)},
+            f"voices cannot be both seen and unseen: {VOICE.voice_id}",
+            id="a voice on both sides",
+        ),
+        pytest.param(
+            {"unseen_voices": (Voice(VOICE.voice_id, rate=199),)},
+            f"voices cannot be both seen and unseen: {VOICE.voice_id}",
+            id="a voice on both sides at another rate",
+        ),
+        pytest.param({"seen_voices": (VOICE,)}, "seen_voices: 3 for each sentence are wanted, 1 are given"),
+        pytest.param({"unseen_voices": ()}, "unseen_voices: 1 for each sentence are wanted, 0 are given"),
+        pytest.param({"seen_per_sentence": 0}, "seen_voices: 0 for each sentence are wanted, 8 are given"),
+        pytest.param(
+            {"unseen_per_sentence": 3}, "unseen_voices: 3 for each sentence are wanted, 2 are given"
+        ),
+        pytest.param({"seen_per_general": 9}, "seen_voices: 9 for each sentence are wanted, 8 are given"),
+        pytest.param({"seen_voices": (VOICE,) * 3}, VOICE.voice_id, id="a voice twice", marks=NOT_REFUSED),
+        pytest.param({"noise_levels": ()}, "noise_levels", id="no noise level", marks=NOT_REFUSED),
+        pytest.param({"noise_levels": (CLEAN,)}, "noise_levels", id="clean as noise", marks=NOT_REFUSED),
+        pytest.param({"noise_levels": ("snr_5",)}, "snr_<n>db", id="unknown noise level", marks=NOT_REFUSED),
+    ],
+)
+def test_a_casting_that_cannot_be_filled_is_refused(changes: dict[str, Any], said: str) -> None:
+    given = {"seen_voices": SEEN_VOICES, "unseen_voices": UNSEEN_VOICES, **changes}
+    with pytest.raises(FlywheelError) as caught:
+        Casting(**given)
+    assert said in str(caught.value)
+
+
+def test_the_manifest_says_what_was_spoken(tmp_path: Path) -> None:
+    sentence = Sentence("please give cefazolin before the operation", "dictation", "cefazolin", "drug")
+    espeak = EspeakSynthesizer()
+    plan = plan_rows([sentence, GENERAL[0]], CASTING)
+    rendering = speak(plan, tmp_path / "speech", espeak, workers=1, on_progress=lambda done, total: None)
+    rows = manifest_rows(plan, rendering, tmp_path / "speech", espeak)
+    write_manifest(tmp_path / "manifest.jsonl", rows)
+    assert read_manifest(tmp_path / "manifest.jsonl") == rows
+    for planned_row, row in zip(plan, rows, strict=True):
+        path = Path(row.audio_filepath)
+        assert path.is_absolute()
+        assert path.stem == row.id
+        assert row.duration == pytest.approx(soundfile.info(path).duration)
+        assert (row.text, row.term) == (planned_row.sentence.text, planned_row.sentence.term)
+        assert row.ipa_source == "espeak_g2p"
+        assert row.voice_id == planned_row.take.utterance.voice.voice_id
+        assert row.noise_level == planned_row.take.noise_level
+        assert row.subset is None
+    clinical = rows[:8]
+    assert list(Counter(row.synthesis_group for row in clinical).values()) == [2] * 4
+    assert {row.entity_category for row in clinical} == {"drug"}
+    assert {row.context_type for row in rows[8:]} == {None}

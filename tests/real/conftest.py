@@ -1,0 +1,129 @@
+"""One whole cycle, turned for real and once for all tests here."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+SEED = """term,entity_category
+cefazolin,drug
+metoprolol,drug
+apixaban,drug
+vancomycin,drug
+furosemide,drug
+tacrolimus,drug
+ferritin,lab
+bronchoscopy,procedure
+"""
+ONE_EPOCH = '{"loggers": {"console": {}}, "ops": {"adapted_model": {"config": {"hyperparameters": {"max_epochs": 1}}}}}'
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A run of the command line that has ended."""
+
+    exit_code: int
+    lines: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder in which the flywheel is used: its own data, Dagster history and seed."""
+
+    root: Path
+    seed: str = SEED
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.root.mkdir(parents=True, exist_ok=True)
+        shutil.copy(REPOSITORY / "dagster.yaml", self.root)
+        (self.root / "seed.csv").write_text(self.seed)
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data"
+
+    @property
+    def cycle(self) -> Path:
+        return self.data / "cycles" / "cycle1"
+
+    def start(self, select: str, config: str = ONE_EPOCH) -> subprocess.Popen[str]:
+        """`dagster asset materialize` for cycle1; its lines go to `log`."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("FLYWHEEL_")}
+        command = ("dagster", "asset", "materialize", "-m", "assets.definitions")
+        with self.log.open("w") as log:
+            return subprocess.Popen(
+                [sys.executable, "-W", "ignore", "-m", *command]
+                + ["--select", select, "--partition", "cycle1", "--config-json", config],
+                cwd=self.root,
+                env={
+                    **kept,
+                    "PYTHONPATH": str(REPOSITORY),
+                    "DAGSTER_HOME": str(self.root),
+                    "FLYWHEEL_DATA": str(self.data),
+                    "FLYWHEEL_SEED": str(self.root / "seed.csv"),
+                    **self.variables,
+                },
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+
+    def run(self, select: str = "*", config: str = ONE_EPOCH) -> Ran:
+        """The same, waited for."""
+        started = time.monotonic()
+        exit_code = self.start(select, config).wait(timeout=540)
+        return Ran(exit_code, self.log.read_text(), time.monotonic() - started)
+
+    @property
+    def log(self) -> Path:
+        return self.root / "log.txt"
+
+    def contents(self) -> dict[str, bytes]:
+        """The bytes of every file of the data folder, by its path."""
+        files = (path for path in sorted(self.data.rglob("*")) if path.is_file())
+        return {str(path.relative_to(self.data)): path.read_bytes() for path in files}
+
+
+@dataclass(frozen=True)
+class Turned:
+    """A cycle that has been turned: where, how the run ended, and its files right afterwards."""
+
+    place: Place
+    ran: Ran
+    contents: Mapping[str, bytes]
+
+
+@pytest.fixture(scope="session")
+def turned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Turned]:
+    """The reduced cycle, gate open."""
+    place = Place(tmp_path_factory.mktemp("loop"))
+    ran = place.run()
+    assert ran.exit_code == 0, ran.lines[-6000:]
+    yield Turned(place, ran, place.contents())
+
+
+@pytest.fixture
+def new_place(tmp_path: Path) -> Place:
+    """A place where nothing has run yet."""
+    return Place(tmp_path / "place")
+
+
+@pytest.fixture
+def copy_of_turned(turned: Turned, tmp_path: Path) -> Place:
+    """A place of its own with the cycle's files; the audio is read where the first place has it."""
+    place = Place(tmp_path / "copy")
+    for relative, content in turned.contents.items():
+        if not relative.startswith("speech/"):
+            target = place.data / relative
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+    return place

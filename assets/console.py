@@ -19,8 +19,10 @@ class _Lines(logging.Formatter):
 
 
 def _failure(event: Any) -> str:
-    """The description of a `Failure`, which is written for people; the whole trace of anything else."""
+    """What is written for people, of a `Failure` or a failed check; the whole trace of anything else."""
     data = event.step_failure_data
+    if data.error.cls_name == "DagsterAssetCheckFailedError":
+        return f"failed: {data.error.message.partition(': ')[2].strip()}"
     described = data.user_failure_data.description if data.user_failure_data else None
     return f"failed: {described or data.error_display_string}"
 

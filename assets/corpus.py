@@ -13,6 +13,7 @@ from flywheel import bundled
 from flywheel.audio_preflight import AudioError, check_audio
 from flywheel.corpus import manifest_rows, plan_rows, speak
 from flywheel.cycles import latest_earlier
+from flywheel.errors import FlywheelError
 from flywheel.files import sha256_of_file
 from flywheel.manifest import ManifestError, content_hash, read_manifest, write_manifest
 from flywheel.sentences import cycle_sentences, read_sentences, write_sentences
@@ -178,7 +179,7 @@ def schema(context: dg.AssetCheckExecutionContext, data: DataFolder) -> dg.Asset
     try:
         rows = read_manifest(path)
     except ManifestError as error:
-        return dg.AssetCheckResult(passed=False, description=str(error))
+        return _failed(context, error)
     return dg.AssetCheckResult(passed=True, metadata={"rows": len(rows)})
 
 
@@ -189,12 +190,18 @@ def schema(context: dg.AssetCheckExecutionContext, data: DataFolder) -> dg.Asset
 )
 def audio(context: dg.AssetCheckExecutionContext, data: DataFolder) -> dg.AssetCheckResult:
     """Read the header of every file that the written manifest names."""
-    rows = read_manifest(data.cycle(context.op_execution_context.partition_key).manifest)
     try:
+        rows = read_manifest(data.cycle(context.op_execution_context.partition_key).manifest)
         check_audio(rows)
-    except AudioError as error:
-        return dg.AssetCheckResult(passed=False, description=str(error))
+    except (ManifestError, AudioError) as error:
+        return _failed(context, error)
     return dg.AssetCheckResult(passed=True, metadata={"files": len(rows)})
+
+
+def _failed(context: dg.AssetCheckExecutionContext, error: FlywheelError) -> dg.AssetCheckResult:
+    """The UI shows a check's description; a terminal shows only what is logged."""
+    context.log.error(str(error))
+    return dg.AssetCheckResult(passed=False, description=str(error))
 
 
 def _progress(context: dg.AssetExecutionContext, what: str) -> Callable[[int, int], None]:

@@ -39,6 +39,7 @@ class GateConfig(dg.Config):
             "training_ticket",
             deps=[baseline_eval],
             owners=OWNERS,
+            kinds={"json"},
             skippable=True,
             code_version="1",
             description="There only where the gate is open; without it training and what follows are skipped.",

@@ -139,6 +139,7 @@ def render_leaderboard(context: dg.OpExecutionContext, data: DataFolder) -> Iter
     partitions_def=CYCLES,
     kinds={"markdown"},
     owners=OWNERS,
+    code_version="1",
     ins={
         "gate_decision": dg.AssetIn(dagster_type=dg.Nothing),
         "decision": dg.AssetIn(dagster_type=dg.Nothing),

@@ -1,5 +1,6 @@
 """From sentences to the rows of a manifest: who speaks what, and with which noise."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -8,7 +9,7 @@ from pathlib import Path
 from flywheel.errors import FlywheelError
 from flywheel.manifest import ManifestRow
 from flywheel.sentences import Sentence
-from flywheel.speech.noise import CLEAN
+from flywheel.speech.noise import CLEAN, snr_db
 from flywheel.speech.rendering import Rendering, render
 from flywheel.speech.synthesis import SAMPLING_RATE, Synthesizer, Utterance, Voice, g2p_source
 from flywheel.speech.takes import Take, with_noise
@@ -40,6 +41,17 @@ class Casting:
         }
         if both:
             raise FlywheelError(f"voices cannot be both seen and unseen: {', '.join(sorted(both))}")
+        counts = Counter(voice.voice_id for voice in self.seen_voices + self.unseen_voices)
+        twice = sorted(voice_id for voice_id, count in counts.items() if count > 1)
+        if twice:
+            raise FlywheelError(f"voices are listed more than once: {', '.join(twice)}")
+        if not self.noise_levels or CLEAN in self.noise_levels:
+            raise FlywheelError(
+                f"noise_levels: found {list(self.noise_levels)}; give one or more of the form 'snr_<n>db', "
+                f"without {CLEAN!r}, which every sentence gets anyway"
+            )
+        for level in self.noise_levels:
+            snr_db(level)
         for wanted, voices, name in (
             (self.seen_per_sentence, self.seen_voices, "seen_voices"),
             (self.unseen_per_sentence, self.unseen_voices, "unseen_voices"),

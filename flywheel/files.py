@@ -48,11 +48,9 @@ def write_json(target: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The JSON document in `path`; raises `FlywheelError` naming the file where it is missing or broken."""
+    """The JSON document in `path`; a file that is missing, broken or not UTF-8 is a `FlywheelError` naming it."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise FlywheelError(f"{path}: no such file") from None
+        return json.loads(_text_of(path))
     except json.JSONDecodeError as error:
         raise FlywheelError(f"{path}:{error.lineno}: not JSON: {error.msg}") from None
 
@@ -64,13 +62,10 @@ def write_jsonl(target: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """The objects of a JSON Lines file; blank lines are skipped, a broken line is a `FlywheelError`."""
+    """The objects of a JSON Lines file; blank lines are skipped, a broken line, or a file that is missing or not
+    UTF-8, is a `FlywheelError`."""
     rows: list[dict[str, Any]] = []
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise FlywheelError(f"{path}: no such file") from None
-    for number, line in enumerate(text.split("\n"), start=1):
+    for number, line in enumerate(_text_of(path).split("\n"), start=1):
         if not line.strip():
             continue
         try:
@@ -81,6 +76,17 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
             raise FlywheelError(f"{path}:{number}: a JSON object is expected, found {type(row).__name__}")
         rows.append(row)
     return rows
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise FlywheelError(f"{path}: no such file") from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        found = error.object[error.start]
+        raise FlywheelError(f"{path}:{line}: not UTF-8: byte 0x{found:02x}; save it as UTF-8") from None
 
 
 def sha256_of_file(path: Path) -> str:

@@ -15,13 +15,17 @@ from flywheel import bundled
 from flywheel.errors import FlywheelError
 
 _SLOT = re.compile(r"\{([A-Z]+)\}")
+_FOREIGN = re.compile(r"[^a-z' -]+")
+_LONGEST_DRAWN = 11
+"""Most words drawn for a sentence, where so few are allowed at all."""
 _WORD = re.compile(r"(?=.*[aeiouy])[a-z]{2,14}|[ai]")
 
 Grammar = Mapping[str, tuple[str, ...]]
 
 
 def read_grammar(path: Path | None = None) -> Grammar:
-    """The rules of a grammar file: name -> alternatives. A slot without a rule is a `FlywheelError`."""
+    """The rules of a grammar file: name -> alternatives. A slot without a rule, or anything but the letters a
+    to z, apostrophe, hyphen and space beside the slots, is a `FlywheelError`."""
     source = path or bundled.path("english_grammar.txt")
     rules: dict[str, tuple[str, ...]] = {}
     joined = re.sub(r"\n\s+\|", " |", re.sub(r"(?m)^#.*\n", "", source.read_text(encoding="utf-8")))
@@ -33,6 +37,16 @@ def read_grammar(path: Path | None = None) -> Grammar:
     } - rules.keys()
     if unknown or "SENTENCE" not in rules:
         raise FlywheelError(f"{source}: no rule for {', '.join(sorted(unknown)) or 'SENTENCE'}")
+    foreign = [
+        f"{name} holds {found!r}"
+        for name, rule in rules.items()
+        for text in rule
+        for found in _FOREIGN.findall(_SLOT.sub("", text))
+    ]
+    if foreign:
+        raise FlywheelError(
+            f"{source}: {', '.join(foreign)}; allowed are a to z, apostrophe, hyphen, space and {{SLOTS}}"
+        )
     return rules
 
 
@@ -66,19 +80,21 @@ def general_english(
         without: lower-case words that must not occur, e.g. all words of a term seed.
         vocabulary: how many frequent words to draw from; a word of rank r is drawn with weight (r + 50)^-0.4.
         grammar_share: fraction of sentences from the grammar.
-        words: allowed lengths; a sentence outside is drawn again.
+        words: allowed lengths; a sentence outside is drawn again. Frequent words are drawn up to 11 at a
+            time, unless all allowed lengths are above that.
     """
     generator = random.Random(seed)
     grammar = read_grammar()
     lexicon = frequent_words(vocabulary, without)
     weights = list(accumulate((rank + 50) ** -0.4 for rank in range(len(lexicon))))
+    lengths = [length for length in words if length <= _LONGEST_DRAWN] or words
     excluded = frozenset(without)
     while True:
         if generator.random() < grammar_share:
             sentence = expand(grammar, generator)
         else:
-            length = generator.randint(words.start, min(words.stop - 1, 11))
-            sentence = " ".join(generator.choices(lexicon, cum_weights=weights, k=length))
+            drawn = generator.choices(lexicon, cum_weights=weights, k=generator.choice(lengths))
+            sentence = " ".join(drawn)
         spoken = sentence.split()
         if len(spoken) in words and excluded.isdisjoint(spoken):
             yield sentence

@@ -1,7 +1,7 @@
 """Go back to an earlier model.
 
-    python -m flywheel.rollback                       # to the promotion before the current one
-    python -m flywheel.rollback --to cycle2 --reason "worse on the ward"
+python -m flywheel.rollback                       # to the promotion before the current one
+python -m flywheel.rollback --to cycle2 --reason "worse on the ward"
 """
 
 import argparse
@@ -25,7 +25,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         entry = registry.rollback(options.to, reason=options.reason)
     except FlywheelError as error:
         raise SystemExit(f"error: {error}") from None
-    print(f"current model: {entry.model} of {entry.cycle}" if entry.model else "no promoted model: the base again")
+    print(
+        f"current model: {entry.model} of {entry.cycle}"
+        if entry.model
+        else "no promoted model: the base again"
+    )
 
 
 if __name__ == "__main__":

@@ -44,9 +44,7 @@ def _imports(node: ast.AST, file: str, *, at_load: bool) -> Iterator[Import]:
     elif isinstance(node, ast.ImportFrom):
         assert node.level == 0, f"{file}:{node.lineno}: imports are written out in full here"
         # `from flywheel import bundled` imports a module, too.
-        yield from (
-            Import(file, node.lineno, f"{node.module}.{alias.name}", at_load) for alias in node.names
-        )
+        yield from (Import(file, node.lineno, f"{node.module}.{alias.name}", at_load) for alias in node.names)
     elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
         at_load = False
     elif isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):

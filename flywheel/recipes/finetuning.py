@@ -1,13 +1,15 @@
 """The stock recipe: NeMo's fine-tuning script, or the driver with the same overrides, as a compute job."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Any, Literal, get_args
 
 from flywheel.compute import ComputeBackend, ComputeJob, Seconds
 from flywheel.cycles import CycleFolder
-from flywheel.errors import FlywheelError
+from flywheel.errors import FlywheelError, Problems
 from flywheel.files import read_json, sha256_of_file, write_json
 from flywheel.leaderboard.markdown import table
 from flywheel.manifest import content_hash, read_manifest
@@ -17,6 +19,20 @@ METRICS_FILE = "finetune_metrics.json"
 """The name under which `flywheel.jobs.finetune` leaves its metrics."""
 MODEL_OUTPUT = "finetune/adapted/run/checkpoints/adapted.nemo"
 METRICS_OUTPUT = f"finetune/adapted/run/{METRICS_FILE}"
+
+Precision = Literal["32", "bf16-mixed", "bf16-true"]
+_SMALLEST = MappingProxyType(
+    {
+        "warmup_steps": 0,
+        "max_epochs": 1,
+        "batch_size": 1,
+        "patience": 0,
+        "freq_masks": 0,
+        "time_masks": 0,
+        "seed": 0,
+    }
+)
+"""The smallest value of each whole number of `Hyperparameters`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +49,9 @@ class Hyperparameters:
         patience: epochs without a better validation WER after which training stops.
         freq_masks, time_masks: SpecAugment masks of 27 bins and 5 % of the time.
         seed: of the order of rows, of dropout and of masks.
+
+    Raises:
+        Problems: with every value that is not allowed.
     """
 
     lr: float = 3e-4
@@ -40,20 +59,43 @@ class Hyperparameters:
     max_epochs: int = 3
     batch_size: int = 4
     gradient_clip_val: float = 1.0
-    precision: Literal["32", "bf16-mixed", "bf16-true"] = "bf16-mixed"
+    precision: Precision = "bf16-mixed"
     patience: int = 3
     freq_masks: int = 2
     time_masks: int = 10
     seed: int = 42
+
+    def __post_init__(self) -> None:
+        problems = [
+            f"{name}: found {value!r}, allowed is {allowed}"
+            for name, value in asdict(self).items()
+            if (allowed := _allowed_instead(name, value))
+        ]
+        if problems:
+            raise Problems("hyperparameters", problems)
+
+
+def _allowed_instead(name: str, value: object) -> str | None:
+    """What a hyperparameter may be, in words; None where `value` is that."""
+    if name == "precision":
+        precisions = get_args(Precision)
+        return None if value in precisions else " or ".join(map(repr, precisions))
+    is_flag = isinstance(value, bool)  # which Python counts among the whole numbers
+    if name in _SMALLEST:
+        smallest = _SMALLEST[name]
+        fits = isinstance(value, int) and not is_flag and value >= smallest
+        return None if fits else f"a whole number of at least {smallest}"
+    fits = isinstance(value, int | float) and not is_flag and 0 < value < math.inf
+    return None if fits else "a finite number above 0"
 
 
 STOCK = Hyperparameters()
 """The published recipe, for a GPU of 16 GB."""
 
 TINY = Hyperparameters(
-    lr=5e-4,
+    lr=1e-3,
     warmup_steps=50,
-    max_epochs=6,
+    max_epochs=8,
     batch_size=8,
     precision="32",
     time_masks=2,
@@ -70,7 +112,7 @@ def default_hyperparameters(base: Base, *, accelerator: bool) -> Hyperparameters
 
 
 def chosen_hyperparameters(base: Base, changes: Mapping[str, Any], *, accelerator: bool) -> Hyperparameters:
-    """The default ones with `changes`, by name; `FlywheelError` for a name that is not one of them."""
+    """The default ones with `changes`, by name; `FlywheelError` for a name or a value that is not allowed."""
     names = [field.name for field in fields(Hyperparameters)]
     if unknown := sorted(set(changes) - set(names)):
         raise FlywheelError(f"hyperparameters: found {', '.join(unknown)}; allowed: {', '.join(names)}")

@@ -9,7 +9,7 @@ import _ctypes
 import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ _PARAMETER_RATE, _PARAMETER_VOLUME, _PARAMETER_PITCH = 1, 2, 3
 _VOLUME = 75
 """Percent of the library's default, at which its louder voices clip."""
 _OK = 0
+_SEED = 1
 _SETTINGS_VERSION = 1
 """Raised whenever this module would speak the same utterance differently."""
 _ACCENT_FILES = {"en-gb": "gmw/en"}
@@ -34,20 +35,20 @@ _ACCENT_FILES = {"en-gb": "gmw/en"}
 _SynthCallback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 
 SEEN_VOICES = (
-    Voice("espeak:en-us+m3", rate=160, pitch=45),
-    Voice("espeak:en-us+f1", rate=170, pitch=55),
-    Voice("espeak:en-gb+m1", rate=155, pitch=50),
-    Voice("espeak:en-gb+f2", rate=165, pitch=52),
-    Voice("espeak:en-gb-x-rp+m7", rate=165, pitch=42),
-    Voice("espeak:en-gb-x-rp+f4", rate=150, pitch=50),
-    Voice("espeak:en-gb-scotland+m2", rate=160, pitch=48),
-    Voice("espeak:en-us-nyc+f3", rate=175, pitch=50),
+    Voice("espeak:en-us+m3", rate=140, pitch=45),
+    Voice("espeak:en-us+f1", rate=145, pitch=55),
+    Voice("espeak:en-gb+m1", rate=135, pitch=50),
+    Voice("espeak:en-gb+f2", rate=145, pitch=52),
+    Voice("espeak:en-gb-x-rp+m7", rate=140, pitch=42),
+    Voice("espeak:en-gb-x-rp+f4", rate=135, pitch=50),
+    Voice("espeak:en-gb-scotland+m2", rate=140, pitch=48),
+    Voice("espeak:en-us-nyc+f3", rate=150, pitch=50),
 )
-"""The voices a cycle speaks with by default."""
+"""The voices a cycle speaks with by default, at the pace of dictation."""
 
 UNSEEN_VOICES = (
-    Voice("espeak:en-gb-x-gbclan+m4", rate=160, pitch=50),
-    Voice("espeak:en-us+f5", rate=165, pitch=47),
+    Voice("espeak:en-gb-x-gbclan+m4", rate=140, pitch=50),
+    Voice("espeak:en-us+f5", rate=145, pitch=47),
 )
 """Voices that no training row, of a cycle or of the bundled base, has: accent and variant both unused there,
 or, for the second, a known accent in an unknown variant."""
@@ -56,9 +57,9 @@ or, for the second, a known accent in an unknown variant."""
 class EspeakSynthesizer:
     """espeak-ng, loaded afresh for each utterance.
 
-    The library keeps oscillator phases and random state in static variables that no call of its API
-    resets, so what it speaks depends on what it spoke before. A fresh load costs about 10 ms and makes
-    equal utterances equal to the last sample, whatever the order and the process.
+    The library keeps oscillator phases in static variables that no call of its API resets, so what it
+    speaks depends on what it spoke before. A fresh load costs about 10 ms and, with its random sources
+    seeded, makes equal utterances equal to the last sample, whatever the order, the time and the process.
     """
 
     name = "espeak"
@@ -101,23 +102,38 @@ def _loaded_library() -> Iterator[tuple[ctypes.CDLL, int]]:
     try:
         library.espeak_Info.restype = ctypes.c_char_p
         library.espeak_Info.argtypes = [ctypes.POINTER(ctypes.c_char_p)]
+        library.espeak_ng_SetRandSeed.argtypes = [ctypes.c_long]
         data = espeakng_loader.get_data_path()
         rate = library.espeak_Initialize(_AUDIO_OUTPUT_SYNCHRONOUS, 0, data.encode(), 0)
         if rate <= 0:
             raise SynthesisError(f"espeak-ng could not start with the data in {data} (status {rate})")
+        # For breath it draws from a source that it seeds from the clock as it starts, and from the C library's
+        # rand, which goes on from one utterance to the next.
+        library.espeak_ng_SetRandSeed(_SEED)
+        ctypes.CDLL(None).srand(_SEED)
         yield library, int(rate)
         library.espeak_Terminate()
     finally:
         _ctypes.dlclose(library._handle)
 
 
+@cache
+def _shipped_names() -> tuple[frozenset[str], frozenset[str]]:
+    """The accents, in lower case, and the variants that the library's data holds."""
+    data = Path(espeakng_loader.get_data_path())
+    accents = {path.name.lower() for path in (data / "lang").rglob("*") if path.is_file()}
+    variants = {path.name for path in (data / "voices" / "!v").iterdir()}
+    return frozenset(accents | _ACCENT_FILES.keys()), frozenset(variants)
+
+
 def _choose(library: ctypes.CDLL, voice: Voice) -> None:
-    accent, _, variant = voice.name.partition("+")
-    variants = Path(espeakng_loader.get_data_path()) / "voices" / "!v"
-    # The library accepts an unknown variant without a word and speaks the plain accent.
-    known_variant = not variant or (variants / variant).is_file()
-    name = "+".join(filter(None, [_ACCENT_FILES.get(accent, accent), variant]))
-    if voice.engine != "espeak" or not known_variant or library.espeak_SetVoiceByName(name.encode()) != _OK:
+    accent, plus, variant = voice.name.partition("+")
+    accents, variants = _shipped_names()
+    # The library crashes on a variant without an accent, speaks the plain accent for an unknown variant and
+    # knows a voice by several names; so it only ever gets the names looked up here.
+    known = voice.engine == "espeak" and accent in accents and (not plus or variant in variants)
+    name = f"{_ACCENT_FILES.get(accent, accent)}{plus}{variant}"
+    if not known or library.espeak_SetVoiceByName(name.encode()) != _OK:
         raise SynthesisError(
             f"espeak-ng has no voice {voice.voice_id!r}: allowed is espeak:<accent>+<variant>, "
             "e.g. espeak:en-us+m3, with an accent and a variant that espeak-ng ships"

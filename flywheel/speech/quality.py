@@ -1,4 +1,4 @@
-"""Audio that must not enter a corpus: silent, clipped, truncated or at the wrong rate."""
+"""Audio that must not enter a corpus: silent, clipped, truncated, not finite or at the wrong rate."""
 
 import numpy as np
 
@@ -16,6 +16,7 @@ def audio_faults(audio: Waveform, words: int) -> list[str]:
     """What is wrong with a recording of `words` words; empty where nothing is.
 
     - rate: other than 16 000 Hz;
+    - not finite: samples that are NaN or infinite;
     - silent: RMS of the active part below -60 dB of full scale;
     - clipped: more than one sample in a thousand at full scale;
     - truncated: more than 7 words a second, or speech still loud in the last 5 ms.
@@ -24,6 +25,9 @@ def audio_faults(audio: Waveform, words: int) -> list[str]:
         return [f"wrong rate: {audio.sampling_rate} Hz, allowed is {SAMPLING_RATE} Hz"]
     if len(audio.samples) == 0:
         return ["silent: it has no samples"]
+    not_finite = int(np.count_nonzero(~np.isfinite(audio.samples)))
+    if not_finite:
+        return [f"not finite: {not_finite} of {len(audio.samples)} samples are NaN or infinite"]
     faults = []
     active = active_speech(audio.samples, audio.sampling_rate)
     rms = float(np.sqrt(np.mean(np.square(active, dtype=np.float64))))

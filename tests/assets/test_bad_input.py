@@ -93,9 +93,7 @@ def spoken(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
 
 
 @pytest.fixture
-def place(
-    spoken: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Workplace]:
+def place(spoken: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workplace]:
     """A copy of the good run, whose manifest names the audio of the copy."""
     shutil.copytree(spoken.root, tmp_path, dirs_exist_ok=True)
     with dg.DagsterInstance.ephemeral() as instance:

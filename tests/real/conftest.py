@@ -1,5 +1,6 @@
 """One whole cycle, turned for real and once for all tests here."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,13 +18,15 @@ SEED = """term,entity_category
 cefazolin,drug
 metoprolol,drug
 apixaban,drug
-vancomycin,drug
 furosemide,drug
-tacrolimus,drug
 ferritin,lab
 bronchoscopy,procedure
 """
-ONE_EPOCH = '{"loggers": {"console": {}}, "ops": {"adapted_model": {"config": {"hyperparameters": {"max_epochs": 1}}}}}'
+REDUCED: Mapping[str, Any] = {
+    "split": {"replay_fraction": 0.1},
+    "adapted_model": {"hyperparameters": {"max_epochs": 1}},
+}
+"""One pass over few rows: what the model is like afterwards is no concern of these tests."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +59,16 @@ class Place:
     def cycle(self) -> Path:
         return self.data / "cycles" / "cycle1"
 
-    def start(self, select: str, config: str = ONE_EPOCH) -> subprocess.Popen[str]:
+    def start(self, select: str, config: Mapping[str, Any] = REDUCED) -> subprocess.Popen[str]:
         """`dagster asset materialize` for cycle1; its lines go to `log`."""
+        ops = {name: {"config": values} for name, values in config.items()}
+        selected = ("--select", select, "--partition", "cycle1")
+        configured = ("--config-json", json.dumps({"loggers": {"console": {}}, "ops": ops}))
         kept = {name: value for name, value in os.environ.items() if not name.startswith("FLYWHEEL_")}
         command = ("dagster", "asset", "materialize", "-m", "assets.definitions")
         with self.log.open("w") as log:
             return subprocess.Popen(
-                [sys.executable, "-W", "ignore", "-m", *command]
-                + ["--select", select, "--partition", "cycle1", "--config-json", config],
+                [sys.executable, "-W", "ignore", "-m", *command, *selected, *configured],
                 cwd=self.root,
                 env={
                     **kept,
@@ -77,11 +83,29 @@ class Place:
                 text=True,
             )
 
-    def run(self, select: str = "*", config: str = ONE_EPOCH) -> Ran:
+    def run(self, select: str = "*", config: Mapping[str, Any] = REDUCED) -> Ran:
         """The same, waited for."""
         started = time.monotonic()
         exit_code = self.start(select, config).wait(timeout=540)
         return Ran(exit_code, self.log.read_text(), time.monotonic() - started)
+
+    def materialisations(self, asset: str) -> list[dict[str, Any]]:
+        """The metadata of each materialisation that Dagster remembers, the latest first."""
+        program = (
+            "import json, dagster as dg\n"
+            f"found = dg.DagsterInstance.get().fetch_materializations(dg.AssetKey({asset!r}), limit=100)\n"
+            "events = [each.asset_materialization.metadata for each in found.records]\n"
+            "print(json.dumps([{name: value.value for name, value in each.items()} for each in events]))\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", program],
+            cwd=self.root,
+            env={**os.environ, "DAGSTER_HOME": str(self.root)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return json.loads(done.stdout)
 
     @property
     def log(self) -> Path:

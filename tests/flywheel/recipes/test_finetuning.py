@@ -288,17 +288,19 @@ def test_chosen_hyperparameters_change_the_defaults(base: Base) -> None:
     assert chosen_hyperparameters(base, {}, accelerator=False) == TINY
 
 
-UNCHECKED = pytest.mark.xfail(strict=True, reason="values of hyperparameters are not checked")
-
-
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
         pytest.param({"learning_rate": 1.0, "epochs": 2}, "found epochs, learning_rate", id="unknown names"),
         pytest.param({"Lr": 1.0}, "allowed: lr, warmup_steps", id="name in another case"),
-        pytest.param({"precision": "16-mixed"}, "precision", id="fp16", marks=UNCHECKED),
-        pytest.param({"lr": "fast"}, "lr", id="text for a number", marks=UNCHECKED),
-        pytest.param({"max_epochs": 0}, "max_epochs", id="no epochs", marks=UNCHECKED),
+        pytest.param({"precision": "16-mixed"}, "precision", id="fp16"),
+        pytest.param({"lr": "fast"}, "lr", id="text for a number"),
+        pytest.param({"max_epochs": 0}, "max_epochs: found 0, allowed is a whole number of at least 1"),
+        pytest.param({"batch_size": 4.0}, "batch_size: found 4.0", id="fraction of rows"),
+        pytest.param({"seed": True}, "seed: found True", id="flag for a number"),
+        pytest.param({"lr": float("nan")}, "lr: found nan, allowed is a finite number above 0"),
+        pytest.param({"gradient_clip_val": float("inf")}, "gradient_clip_val: found inf"),
+        pytest.param({"lr": -1e-4, "patience": -1}, "hyperparameters: 2 problems", id="all in one report"),
     ],
 )
 def test_a_wrong_hyperparameter_is_refused(base: Base, changes: dict[str, object], said: str) -> None:

@@ -58,6 +58,8 @@ class FaultySynthesizer:
                 samples = samples[: rate // 4]
             case "fast":
                 rate *= 4
+            case "broken":
+                samples = np.where(np.arange(len(samples)) == 500, np.nan, samples).astype(np.float32)
             case "empty":
                 samples = samples[:0]
         return Waveform(samples, rate)
@@ -70,6 +72,7 @@ FAULTS = {
     "cut off words in this recording": "truncated: still at",
     "hasty words in this recording": "truncated: 5 words in 0.25 s",
     "fast words in this recording": "truncated: 5 words in",
+    "broken words in this recording": "not finite: ",
     "empty words in this recording": "silent: it has no samples",
 }
 
@@ -172,6 +175,24 @@ def test_a_take_asked_for_twice_is_made_once(tmp_path: Path) -> None:
     assert list(rendering.seconds) == [take]
 
 
+def test_noisy_takes_alone_need_one_synthesis(tmp_path: Path) -> None:
+    takes = takes_of("give cefazolin now", levels=("snr_15db", "snr_5db"))
+    rendering = render(takes, tmp_path, ESPEAK, workers=1)
+    assert (rendering.synthesised, rendering.mixed, rendering.cache_hits) == (1, 2, 0)
+
+
+def test_what_a_killed_run_left_is_swept_after_an_hour(tmp_path: Path) -> None:
+    [take] = takes_of("give cefazolin now", levels=(CLEAN,))
+    render([take], tmp_path, ESPEAK, workers=1)
+    stale, young = tmp_path / ".stale.x1.wav", tmp_path / ".young.x2.wav"
+    whole = take.path(tmp_path, ESPEAK)
+    for path, age in ((stale, 3700), (young, 3500), (whole, 3700)):
+        path.touch()
+        os.utime(path, (time.time() - age,) * 2)
+    assert render([take], tmp_path, ESPEAK).cache_hits == 1
+    assert set(tmp_path.iterdir()) == {young, whole}
+
+
 MANY = 64
 RENDER_MANY = f"""
 from pathlib import Path
@@ -186,7 +207,7 @@ if __name__ == "__main__":
         take
         for number in range({MANY})
         for take in with_noise(
-            Utterance(f"give dose number {{number}}", SEEN_VOICES[number % 2]), ("clean", "snr_5db")
+            Utterance(f"give dose number {{number}}", SEEN_VOICES[number % len(SEEN_VOICES)]), ("clean", "snr_5db")
         )
     ]
     rendering = render(takes, Path(sys.argv[1]), EspeakSynthesizer(), workers=2)

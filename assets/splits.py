@@ -25,7 +25,7 @@ class SplitConfig(dg.Config):
     validation_fraction: float = 0.2
     development_fraction: float = 0.1
     unseen_term_fraction: float = 0.15
-    replay_fraction: float = 0.2
+    replay_fraction: float = 0.3
     seed: int = 42
 
 

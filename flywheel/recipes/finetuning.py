@@ -95,8 +95,8 @@ STOCK = Hyperparameters()
 TINY = Hyperparameters(
     lr=1e-3,
     warmup_steps=50,
-    max_epochs=8,
-    batch_size=8,
+    max_epochs=9,
+    batch_size=12,
     precision="32",
     time_masks=2,
 )

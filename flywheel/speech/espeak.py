@@ -35,20 +35,20 @@ _ACCENT_FILES = {"en-gb": "gmw/en"}
 _SynthCallback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 
 SEEN_VOICES = (
-    Voice("espeak:en-us+m3", rate=140, pitch=45),
-    Voice("espeak:en-us+f1", rate=145, pitch=55),
-    Voice("espeak:en-gb+m1", rate=135, pitch=50),
-    Voice("espeak:en-gb+f2", rate=145, pitch=52),
-    Voice("espeak:en-gb-x-rp+m7", rate=140, pitch=42),
-    Voice("espeak:en-gb-x-rp+f4", rate=135, pitch=50),
-    Voice("espeak:en-gb-scotland+m2", rate=140, pitch=48),
-    Voice("espeak:en-us-nyc+f3", rate=150, pitch=50),
+    Voice("espeak:en-us+m3", rate=130, pitch=45),
+    Voice("espeak:en-us+f1", rate=135, pitch=55),
+    Voice("espeak:en-gb+m1", rate=128, pitch=50),
+    Voice("espeak:en-gb+f2", rate=135, pitch=52),
+    Voice("espeak:en-gb-x-rp+m7", rate=130, pitch=42),
+    Voice("espeak:en-gb-x-rp+f4", rate=128, pitch=50),
+    Voice("espeak:en-gb-scotland+m2", rate=130, pitch=48),
+    Voice("espeak:en-us-nyc+f3", rate=138, pitch=50),
 )
 """The voices a cycle speaks with by default, at the pace of dictation."""
 
 UNSEEN_VOICES = (
-    Voice("espeak:en-gb-x-gbclan+m4", rate=140, pitch=50),
-    Voice("espeak:en-us+f5", rate=145, pitch=47),
+    Voice("espeak:en-gb-x-gbclan+m4", rate=130, pitch=50),
+    Voice("espeak:en-us+f5", rate=135, pitch=47),
 )
 """Voices that no training row, of a cycle or of the bundled base, has: accent and variant both unused there,
 or, for the second, a known accent in an unknown variant."""

@@ -114,7 +114,7 @@ def promotion(context: dg.AssetExecutionContext, data: DataFolder) -> Iterator[d
 
 @dg.op(
     out=dg.Out(dg.Nothing),
-    ins={"gate_decision": dg.In(dg.Nothing), "decision": dg.In(dg.Nothing)},
+    ins={"ready": dg.In(dg.Nothing)},
     description="Renders the page from the files of the cycle.",
 )
 def render_leaderboard(context: dg.OpExecutionContext, data: DataFolder) -> Iterator[dg.Output[None]]:
@@ -149,5 +149,6 @@ def render_leaderboard(context: dg.OpExecutionContext, data: DataFolder) -> Iter
     ),
 )
 def leaderboard(gate_decision: None, decision: None) -> None:
-    """A graph asset, because one with plain dependencies would be skipped with the training."""
-    return render_leaderboard(gate_decision=gate_decision, decision=decision)  # type: ignore[no-any-return]
+    """Both fan in to one input, which is skipped only if all of them are: a plain asset would be skipped
+    with the training."""
+    return render_leaderboard(ready=[gate_decision, decision])  # type: ignore[no-any-return]

@@ -32,7 +32,7 @@ class Casting:
     unseen_voices: tuple[Voice, ...]
     seen_per_sentence: int = 3
     unseen_per_sentence: int = 1
-    seen_per_general: int = 2
+    seen_per_general: int = 1
     noise_levels: tuple[str, ...] = ("snr_15db", "snr_15db", "snr_5db")
 
     def __post_init__(self) -> None:
@@ -93,12 +93,13 @@ def _clinical_takes(sentence: Sentence, casting: Casting) -> list[Take]:
 
 
 def _general_takes(sentence: Sentence, casting: Casting) -> list[Take]:
-    voices = _turn(casting.seen_voices, casting.seen_per_general, _draw(sentence.text))
+    draw = _draw(sentence.text)
+    voices = _turn(casting.seen_voices, casting.seen_per_general, draw)
     levels = (CLEAN, *casting.noise_levels[:1])
     return [
         take
         for place, voice in enumerate(voices)
-        for take in with_noise(Utterance(sentence.text, voice), [levels[place % len(levels)]])
+        for take in with_noise(Utterance(sentence.text, voice), [levels[(draw + place) % len(levels)]])
     ]
 
 

@@ -3,6 +3,9 @@
 # make base   trains the bundled base model again (about an hour on two cores)
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CYCLE ?= cycle1
+ifeq ($(shell echo "$(CYCLE)" | grep -Ex 'cycle[1-9][0-9]*'),)
+$(error CYCLE is cycle1, cycle2 and so on; found "$(CYCLE)")
+endif
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -35,6 +38,7 @@ clean:
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Python 3.11 is needed: make PYTHON=/path/to/python3.11")'
+	@echo "creating the environment in $(VENV): a few minutes, most of them for torch and NeMo"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt torch==2.13.0
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'

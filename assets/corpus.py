@@ -144,7 +144,7 @@ def speech(context: dg.AssetExecutionContext, data: DataFolder, voices: Speech) 
     group_name="corpus",
     kinds={"json"},
     owners=OWNERS,
-    deps=[speech],
+    deps=[sentences, speech],
     partitions_def=CYCLES,
     code_version="1",
     description="The NeMo manifest with the clinical extension, one row per utterance.",

@@ -97,7 +97,7 @@ def baseline_eval(
     group_name="evaluation",
     kinds={"nemo"},
     owners=OWNERS,
-    deps=[dg.AssetKey("adapted_model"), split],
+    deps=[base_model, split, dg.AssetKey("adapted_model")],
     partitions_def=CYCLES,
     pool=GPU_POOL,
     code_version="1",

@@ -5,6 +5,8 @@ from typing import Any
 import dagster as dg
 
 from assets.cycles import CYCLES, GPU_POOL, OWNERS, cycle_step
+from assets.evaluation import base_model
+from assets.splits import split
 from flywheel.recipes.bases import read_base
 from flywheel.recipes.finetuning import chosen_hyperparameters, epochs_table, finetune
 from resources.compute.resource import Compute
@@ -22,7 +24,7 @@ class FinetuningConfig(dg.Config):
     group_name="training",
     kinds={"nemo", "pytorch"},
     owners=OWNERS,
-    deps=[dg.AssetKey("training_ticket")],
+    deps=[base_model, split, dg.AssetKey("training_ticket")],
     partitions_def=CYCLES,
     pool=GPU_POOL,
     code_version="1",

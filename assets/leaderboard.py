@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from assets.cycles import CYCLES, OWNERS, cycle_step
-from assets.evaluation import next_eval
+from assets.evaluation import base_model, baseline_eval, next_eval
 from flywheel.cycle_page import write_page
 from flywheel.cycles import earlier_drops
 from flywheel.decision import Decision, DecisionSettings, decide
@@ -30,7 +30,7 @@ class DecisionConfig(dg.Config):
     group_name="decision",
     kinds={"json"},
     owners=OWNERS,
-    deps=[next_eval],
+    deps=[baseline_eval, next_eval, dg.AssetKey("gate_decision")],
     partitions_def=CYCLES,
     code_version="1",
     check_specs=[dg.AssetCheckSpec("forgetting", asset="decision")],
@@ -77,7 +77,7 @@ def decision(
     specs=[
         dg.AssetSpec(
             "promoted_model",
-            deps=[decision],
+            deps=[base_model, dg.AssetKey("adapted_model"), decision],
             owners=OWNERS,
             kinds={"nemo"},
             skippable=True,

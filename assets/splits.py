@@ -61,6 +61,9 @@ def split(
             audio_sha256={row.id: sha256_of_file(Path(row.audio_filepath)) for row in done.rows},
             earlier=earlier.groups if earlier else {},
         )
+        for leak in leaks:
+            if not leak.passed:
+                context.log.error(f"{leak.name}: {leak.description} Found: {'; '.join(leak.leaks[:5])}")
         write_manifest(folder.train, [row for row in done.rows if row.subset in ("train", "replay")])
         write_manifest(folder.development, done.subset("development"))
         write_manifest(folder.validation, done.subset("validation"))

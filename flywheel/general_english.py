@@ -78,7 +78,7 @@ def general_english(
     Args:
         seed: equal seeds give equal streams.
         without: lower-case words that must not occur, e.g. all words of a term seed.
-        vocabulary: how many frequent words to draw from; a word of rank r is drawn with weight (r + 50)^-0.4.
+        vocabulary: how many frequent words to draw from; a word of rank r is drawn with weight (r + 50)^-0.8.
         grammar_share: fraction of sentences from the grammar.
         words: allowed lengths; a sentence outside is drawn again. Frequent words are drawn up to 11 at a
             time, unless all allowed lengths are above that.
@@ -86,7 +86,7 @@ def general_english(
     generator = random.Random(seed)
     grammar = read_grammar()
     lexicon = frequent_words(vocabulary, without)
-    weights = list(accumulate((rank + 50) ** -0.4 for rank in range(len(lexicon))))
+    weights = list(accumulate((rank + 50) ** -0.8 for rank in range(len(lexicon))))
     lengths = [length for length in words if length <= _LONGEST_DRAWN] or words
     excluded = frozenset(without)
     while True:

@@ -30,9 +30,11 @@ def render_card(card: Mapping[str, Any]) -> str:
         "Data": f"{recipe['sentences']:,} sentences, {card['hours_of_speech']} hours: a small grammar of general "
         "and clinical English, and draws from frequent words (`wordfreq`, CC BY-SA 4.0), spoken by espeak-ng",
         "Left out": "every word of the bundled starter seed; no list of drug names was used",
-        "Voices": f"{card['voices']} (accent times variant), 135 to 195 words a minute; "
+        "Voices": f"{card['voices']} (accent times variant), the voices of a cycle in "
+        f"{card['cycle_voice_share']:.0%} of the sentences, {' to '.join(map(str, card['rates']))} words a minute; "
         f"not: {', '.join(card['unseen_voices'])}",
-        "Noise": "half of the sentences clean, half at 5 to 20 dB of pink, white, babble-like or hum noise",
+        "Noise": f"{card['clean_share']:.0%} of the sentences clean, the others at 5 to 20 dB of pink, white, "
+        "babble-like or hum noise",
         "Recipe": f"{recipe['clean_steps']:,} steps on clean speech, then {recipe['steps']:,} on all of it; "
         f"about {recipe['batch_seconds']:.0f} s of audio a step, AdamW, learning rate {recipe['lr']}, "
         f"{recipe['warmup_steps']} warm-up steps, cosine; SpecAugment of 2 x 15 bins and 2 x 4 % of the time",

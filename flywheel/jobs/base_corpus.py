@@ -8,7 +8,7 @@ from pathlib import Path
 
 from flywheel.files import write_jsonl
 from flywheel.general_english import general_english
-from flywheel.speech.espeak import UNSEEN_VOICES, EspeakSynthesizer
+from flywheel.speech.espeak import SEEN_VOICES, UNSEEN_VOICES, EspeakSynthesizer
 from flywheel.speech.noise import CLEAN, NOISE_KINDS
 from flywheel.speech.rendering import OnProgress, render
 from flywheel.speech.synthesis import SAMPLING_RATE, Utterance, Voice
@@ -21,7 +21,12 @@ VARIANTS = (
     *("john", "klatt", "linda", "max", "miguel", "paul", "quincy", "rob", "robert", "shelby", "steph"),
     *("travis", "victor", "zac"),
 )
-_CLEAN_SHARE = 0.5
+RATES = (120, 165)
+"""Slowest and fastest pace of the training speech, in words a minute, around the pace of dictation."""
+CYCLE_VOICE_SHARE = 0.4
+"""How often a sentence is spoken by one of the voices of a cycle; otherwise any accent has any variant."""
+CLEAN_SHARE = 0.6
+"""How many sentences are spoken without noise."""
 _SNRS_DB = (5, 6, 8, 10, 12, 15, 18, 20)
 
 
@@ -34,7 +39,7 @@ class SpokenSentence:
 
 
 def training_sentences(count: int, *, seed: int, without: Collection[str]) -> tuple[SpokenSentence, ...]:
-    """`count` sentences, each in a random known voice, rate and pitch; half of them with noise of 5 to 20 dB.
+    """`count` sentences, each in a random known voice, rate and pitch; four in ten with noise of 5 to 20 dB.
 
     None holds a word of `without`, none is in an accent or a variant of `UNSEEN_VOICES` that is reserved.
     """
@@ -44,11 +49,14 @@ def training_sentences(count: int, *, seed: int, without: Collection[str]) -> tu
 
 
 def _random_take(text: str, generator: random.Random) -> Take:
-    name = f"espeak:{generator.choice(ACCENTS)}+{generator.choice(VARIANTS)}"
+    if generator.random() < CYCLE_VOICE_SHARE:
+        name = generator.choice(SEEN_VOICES).voice_id
+    else:
+        name = f"espeak:{generator.choice(ACCENTS)}+{generator.choice(VARIANTS)}"
     if name in {voice.voice_id for voice in UNSEEN_VOICES}:
         raise ValueError(f"{name} is a held-out voice: it must not be among the base model's training voices")
-    voice = Voice(name, rate=generator.randint(135, 195), pitch=generator.randint(32, 68))
-    if generator.random() < _CLEAN_SHARE:
+    voice = Voice(name, rate=generator.randint(*RATES), pitch=generator.randint(32, 68))
+    if generator.random() < CLEAN_SHARE:
         return Take(Utterance(text, voice))
     return Take(Utterance(text, voice), f"snr_{generator.choice(_SNRS_DB)}db", generator.choice(NOISE_KINDS))
 

@@ -33,7 +33,8 @@ def train_tokenizer(texts: Path, folder: Path, vocabulary_size: int = VOCABULARY
 def model_config(tokenizer: Path, *, lr: float, warmup_steps: int) -> dict[str, Any]:
     """The NeMo configuration of the model, after NeMo's own FastConformer-CTC recipe, with smaller widths.
 
-    Masks of SpecAugment are few and narrow: a small model on synthetic speech underfits before it overfits.
+    Masks of SpecAugment are few and narrow, and there is no dropout: a small model on synthetic speech
+    underfits before it overfits, and on a CPU dropout's random numbers alone take a sixth of the time.
     """
     return {
         "sample_rate": 16_000,
@@ -93,10 +94,10 @@ def model_config(tokenizer: Path, *, lr: float, warmup_steps: int) -> dict[str, 
             "conv_kernel_size": 9,
             "conv_norm_type": "batch_norm",
             "conv_context_size": None,
-            "dropout": 0.05,
-            "dropout_pre_encoder": 0.05,
+            "dropout": 0.0,
+            "dropout_pre_encoder": 0.0,
             "dropout_emb": 0.0,
-            "dropout_att": 0.05,
+            "dropout_att": 0.0,
         },
         "decoder": {
             "_target_": "nemo.collections.asr.modules.ConvASRDecoder",
@@ -109,6 +110,7 @@ def model_config(tokenizer: Path, *, lr: float, warmup_steps: int) -> dict[str, 
             "lr": lr,
             "betas": [0.9, 0.98],
             "weight_decay": 1e-3,
+            "fused": True,
             "sched": {"name": "CosineAnnealing", "warmup_steps": warmup_steps, "min_lr": lr / 100},
         },
     }

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from flywheel.errors import FlywheelError
 from flywheel.files import read_jsonl, write_json
 from flywheel.jobs.heartbeat import heartbeat
+from flywheel.jobs.nemo_log import only_errors
 from flywheel.recipes.finetuning import METRICS_FILE
 
 if TYPE_CHECKING:
@@ -64,13 +65,12 @@ def finetune(config: "DictConfig") -> None:
     with heartbeat("loading NeMo"):
         import lightning.pytorch as pl
         from nemo.collections.asr.models import ASRModel
-        from nemo.utils import logging
         from nemo.utils.exp_manager import exp_manager
         from omegaconf import OmegaConf
 
         from flywheel.jobs.progress import LossLines
 
-    logging.setLevel(logging.ERROR)
+    only_errors()
     seed = pl.seed_everything(workers=True) if "PL_GLOBAL_SEED" in os.environ else None
     lines = LossLines()
     settings = OmegaConf.to_container(config.trainer, resolve=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 
-_SECONDS_BETWEEN_LINES = 8.0
+_SECONDS_BETWEEN_LINES = 5.0
 
 
 class LossLines(pl.Callback):

@@ -13,6 +13,7 @@ from typing import Any
 from flywheel.errors import FlywheelError
 from flywheel.files import write_jsonl
 from flywheel.jobs.heartbeat import heartbeat
+from flywheel.jobs.nemo_log import only_errors
 from flywheel.manifest import ManifestRow, read_manifest
 
 _ROWS_A_CALL = 128
@@ -61,7 +62,8 @@ def transcribe(options: TranscriptionOptions) -> None:
     audio_seconds = 0.0
     for batch in _batches(longest_first, _ROWS_A_CALL):
         files = [row.audio_filepath for row in batch]
-        hypotheses = model.transcribe(files, batch_size=options.batch_size, verbose=False)
+        with heartbeat(f"transcribing {len(batch)} rows of {batch[0].duration:.1f} s and less"):
+            hypotheses = model.transcribe(files, batch_size=options.batch_size, verbose=False)
         if isinstance(hypotheses, tuple):  # RNNT models of older NeMo give (best, all)
             hypotheses = hypotheses[0]
         if len(hypotheses) != len(batch):
@@ -84,10 +86,8 @@ def load_model(name: str) -> Any:
     with heartbeat("loading NeMo"):
         import torch
         from nemo.collections.asr.models import ASRModel
-        from nemo.utils import logging
 
-    # Each call of transcribe would repeat the same three warnings about its own data loader.
-    logging.setLevel(logging.ERROR)
+    only_errors()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if name.endswith(".nemo"):
         with heartbeat(f"loading {name} on {device}"):

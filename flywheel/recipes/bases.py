@@ -42,7 +42,7 @@ class Base:
     Args:
         name: what pages call it.
         file: the `.nemo` file; None for a published model, which the job fetches by its name.
-        origin: the base at the beginning of its line: `bundled`, a published model, a user's file.
+        origin: the base at the beginning of its line: `bundled`, a published model, or a user's file by name.
     """
 
     name: str
@@ -106,7 +106,7 @@ def find_base(name: str, mode: Mode = "full") -> Base:
             raise BaseRefusedError(
                 f"base model {name!r} is not a file that ends in .nemo; give the path of one"
             )
-        return Base(path.stem, path.resolve(), path.stem)
+        return Base(path.stem, path.resolve(), path.name)
     raise BaseRefusedError(f"base model {name!r} is unknown; allowed are {_allowed()}")
 
 

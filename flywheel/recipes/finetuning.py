@@ -250,13 +250,16 @@ def finetune(
     given = {name: len(of_name) for name, of_name in rows.items()}
     if metrics["rows_seen"] != given:
         raise FlywheelError(f"the trainer saw {metrics['rows_seen']} rows, the manifests hold {given}")
+    measured = [epoch for epoch in metrics["epochs"] if epoch["val_wer"] is not None]
+    if not measured:
+        raise FlywheelError("the training ended without a validation, so that no checkpoint could be chosen")
     info = {
         "asked": asked,
         "base": base.to_dict(),
         "backend": backend.name,
         "hyperparameters": asdict(hyperparameters),
         **{name: metrics[name] for name in ("rows_seen", "epochs", "steps", "seed", "versions")},
-        "best": min(metrics["epochs"], key=lambda epoch: epoch["val_wer"]),
+        "best": min(measured, key=lambda epoch: epoch["val_wer"]),
         "seconds": round(outcome.seconds, 1),
         "started_at": outcome.started_at.isoformat(timespec="seconds"),
         "cost_usd": 0.0 if backend.name == "local" else None,

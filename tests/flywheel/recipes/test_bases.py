@@ -94,10 +94,15 @@ def test_a_file_is_a_base_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "ward.nemo").write_bytes(b"abc")
     monkeypatch.chdir(tmp_path)
     base = find_base("ward.nemo")
-    assert base == Base("ward", tmp_path / "ward.nemo", "ward")
+    assert base == Base("ward", tmp_path / "ward.nemo", "ward.nemo")
     assert not base.needs_accelerator
     assert base.sha256 is not None
     assert base.sha256.startswith("ba7816bf")
+
+
+def test_a_file_named_like_the_bundled_model_is_not_taken_for_it(tmp_path: Path) -> None:
+    (tmp_path / "bundled.nemo").write_bytes(b"abc")
+    assert find_base(str(tmp_path / "bundled.nemo")).origin != BUNDLED
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ ALL = CORPUS | TRAINING | DECISION | EVALUATION
         ("group:training and kind:nemo", {"adapted_model"}),
         ("+key:split", CORPUS),
         ("1+key:split", {"manifest", "split"}),
-        ("gate_decision+", {"gate_decision"} | DECISION),
+        ("gate_decision+", {"gate_decision", "decision", "leaderboard"}),
         ("key:adapted_model+", {"adapted_model", "next_eval"} | DECISION),
         ("key:adapted_model+1", {"adapted_model", "next_eval", "promoted_model"}),
         ("(key:split or key:manifest) and group:corpus", {"split", "manifest"}),

@@ -1,5 +1,6 @@
 """The decision, the promotion and the page that a person reads."""
 
+import warnings
 from collections.abc import Iterator
 
 import dagster as dg
@@ -16,6 +17,10 @@ from flywheel.leaderboard import headline, render
 from flywheel.recipes.bases import read_base
 from flywheel.scoring.comparison import compare
 from resources.data_folder import DataFolder
+
+
+# An op, unlike an asset, states its data version in an `Output`, where Dagster still calls it beta.
+warnings.filterwarnings("ignore", message="Parameter `data_version` of initializer", category=dg.BetaWarning)
 
 
 class DecisionConfig(dg.Config):

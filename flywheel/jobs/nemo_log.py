@@ -4,9 +4,8 @@ import logging
 
 
 def only_errors() -> None:
-    """Silence NeMo's hints: of each call of `transcribe` they would repeat the same three.
+    """Silence NeMo's hints: each call of `transcribe` would repeat the same three.
 
-    Set at the handlers, for `transcribe` sets the logger's own level back to WARNING.
+    By a filter, for `transcribe` sets the levels of the logger and of its handlers back to WARNING.
     """
-    for handler in logging.getLogger("nemo_logger").handlers:
-        handler.setLevel(logging.ERROR)
+    logging.getLogger("nemo_logger").addFilter(lambda record: record.levelno >= logging.ERROR)

@@ -43,7 +43,7 @@ from resources.compute.workspace import Workspace, workspace
 
 __all__ = ["LocalBackend"]
 
-_SUPERVISOR: Final = Path(__file__).with_name("supervisor.py").absolute()
+_SUPERVISOR: Final = Path(flywheel.__file__ or "").absolute().with_name("jobs") / "supervisor.py"
 _SUPERVISOR_MARGIN: Final[Seconds] = 10.0
 """How much longer than its own limits the supervisor may take before it is given up and killed."""
 

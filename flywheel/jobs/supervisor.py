@@ -15,7 +15,7 @@ What the supervisor says on the socket, a JSON object a line: `{"pid"}` or `{"er
 `{"exit_code", "seconds", "stopped"}` at the end, `stopped` being null, "time-out" or "request".
 
 It runs as a plain script on the standard library alone: it must start in milliseconds and must not
-see the job's Python path.
+see the job's Python path. `flywheel.jobs.runner` uses its `JobTree` where the job is far from its backend.
 """
 
 import ctypes

@@ -24,8 +24,10 @@ class BaseModelConfig(dg.Config):
 
 
 class EvaluationConfig(dg.Config):
-    """`batch_size`: rows decoded together. `timeout_seconds`: after which the job is ended."""
+    """`compute`: the backend, by default the run's. `batch_size`: rows decoded together. `timeout_seconds`: after
+    which the job is ended."""
 
+    compute: str = ""
     batch_size: int = 16
     timeout_seconds: float = 4 * 3600
 
@@ -48,7 +50,9 @@ def base_model(
     with cycle_step(context) as cycle:
         folder = data.cycle(cycle)
         name = config.name or os.environ.get("FLYWHEEL_BASE", "")
-        base = base_of_cycle(folder.number, data.registry, name, accelerator=compute.has_accelerator)
+        base = base_of_cycle(
+            folder.number, data.registry, name, accelerator=compute.connect().has_accelerator
+        )
         write_json(folder.base_model, base.to_dict())
         return dg.MaterializeResult(
             data_version=dg.DataVersion(base.sha256 or base.name),
@@ -83,7 +87,7 @@ def baseline_eval(
         done = transcribe(
             base,
             folder.baseline,
-            compute.connect(),
+            compute.connect(config.compute),
             context.log.info,
             batch_size=config.batch_size,
             timeout=config.timeout_seconds,
@@ -114,7 +118,7 @@ def next_eval(
         done = transcribe(
             adapted,
             folder.next,
-            compute.connect(),
+            compute.connect(config.compute),
             context.log.info,
             batch_size=config.batch_size,
             timeout=config.timeout_seconds,

@@ -14,8 +14,10 @@ from resources.data_folder import DataFolder
 
 
 class FinetuningConfig(dg.Config):
-    """`hyperparameters`: those that differ from the recipe's, by name, see `Hyperparameters`."""
+    """`compute`: the backend, by default the run's. `hyperparameters`: those that differ from the recipe's, by
+    name, see `Hyperparameters`. `timeout_seconds`: after which the job is ended."""
 
+    compute: str = ""
     hyperparameters: dict[str, Any] = {}
     timeout_seconds: float = 12 * 3600
 
@@ -41,12 +43,13 @@ def adapted_model(
     with cycle_step(context) as cycle:
         folder = data.cycle(cycle)
         base = read_base(folder.base_model)
-        accelerator = compute.has_accelerator
+        backend = compute.connect(config.compute)
+        accelerator = backend.has_accelerator
         run = finetune(
             base,
             folder,
             chosen_hyperparameters(base, config.hyperparameters, accelerator=accelerator),
-            compute.connect(),
+            backend,
             context.log.info,
             accelerator=accelerator,
             timeout=config.timeout_seconds,
@@ -57,7 +60,8 @@ def adapted_model(
                 "epochs": dg.MetadataValue.md(epochs_table(run.info["epochs"])),
                 "best validation WER": run.info["best"]["val_wer"],
                 "seconds": run.info["seconds"],
-                "cost in US dollars": run.info["cost_usd"] or 0.0,
+                "billed seconds": run.info["billed_seconds"],
+                "cost in US dollars": run.info["cost_usd"],
                 "cache_hits": int(run.cached),
                 "model": dg.MetadataValue.path(folder.adapted_model),
             },

@@ -18,7 +18,6 @@ from flywheel.recipes.bases import read_base
 from flywheel.scoring.comparison import compare
 from resources.data_folder import DataFolder
 
-
 # An op, unlike an asset, states its data version in an `Output`, where Dagster still calls it beta.
 warnings.filterwarnings("ignore", message="Parameter `data_version` of initializer", category=dg.BetaWarning)
 

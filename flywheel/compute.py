@@ -167,6 +167,9 @@ class ComputeJob:
         environment: all the job sees beside `BASE_ENVIRONMENT`. Keys go here, never into `argv`.
         timeout: seconds the command may take; staging is not counted.
         accelerator: whether the command uses a GPU where the backend has one. Without it none is visible.
+        network: whether the command needs a network, e.g. to fetch a published model. A backend that can deny
+            it does so otherwise.
+        expected: about how many seconds the command takes, for estimates of its cost; None where unknown.
 
     Raises:
         InvalidJob: listing everything that is wrong.
@@ -181,6 +184,8 @@ class ComputeJob:
     # Not in the representation, which ends in logs and tracebacks: keys travel here.
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     accelerator: bool = False
+    network: bool = False
+    expected: Seconds | None = None
 
     def __post_init__(self) -> None:
         # Copies, so that a caller's later change does not reach into an immutable value.
@@ -269,12 +274,16 @@ class JobOutcome:
         seconds: wall time of the command alone, without staging.
         outputs: where each output lies now, by its path in the workspace, in the job's order.
         started_at: when the command started, in UTC.
+        billed_seconds: how long a machine was held for it, start and staging included; 0 where none is paid for.
+        cost_usd: what that cost by the table of prices, in US dollars.
     """
 
     exit_code: int
     seconds: Seconds
     outputs: Mapping[str, Path]
     started_at: datetime
+    billed_seconds: Seconds = 0.0
+    cost_usd: float = 0.0
 
 
 class ComputeBackend(Protocol):
@@ -283,6 +292,11 @@ class ComputeBackend(Protocol):
     @property
     def name(self) -> str:
         """The name it is chosen by, e.g. ``"local"``."""
+        ...
+
+    @property
+    def has_accelerator(self) -> bool:
+        """Whether its jobs can use a GPU."""
         ...
 
     def run(self, job: ComputeJob, outputs_to: Path, on_line: Callable[[str], None]) -> JobOutcome:

@@ -22,6 +22,10 @@ from flywheel.scoring import (
 )
 
 _HYPOTHESES = "offline_hyps.jsonl"
+_STARTING: Seconds = 90.0
+_HEARD_A_SECOND = 200.0
+"""For estimates of cost alone, and on the careful side: seconds until a model is loaded, and seconds of audio that
+a rented GPU transcribes in a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +49,10 @@ def transcribe(
 
     Hypotheses of the very same model for the very same rows are not made again.
     """
+    rows = read_manifest(folder.rows)
     asked = {
         "model": base.sha256 or base.name,
-        "rows": content_hash(read_manifest(folder.rows)),
+        "rows": content_hash(rows),
     }
     record = folder.transcription
     if record.exists() and folder.hyps.exists():
@@ -66,6 +71,8 @@ def transcribe(
         outputs=(_HYPOTHESES,),
         timeout=timeout,
         accelerator=True,
+        network=base.file is None,
+        expected=_STARTING + sum(row.duration for row in rows) / _HEARD_A_SECOND,
     )
     outcome = backend.run(job, folder.root, on_line)
     seconds = round(outcome.seconds, 1)

@@ -26,7 +26,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -119,13 +119,13 @@ def _die_with_supervisor() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
-def _adopt_orphans() -> None:
+def adopt_orphans() -> None:
     """Become the parent of descendants whose own parent ends, instead of init."""
     if _LINUX:
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def _wake_on_signals() -> int:
+def wake_on_signals() -> int:
     """A descriptor that receives the number of each signal that arrives."""
     readable, writable = os.pipe()
     os.set_blocking(readable, False)
@@ -146,8 +146,14 @@ def _drain(wake: int, seconds: float) -> bytes:
     return b""
 
 
-def _watch(tree: JobTree, lifeline: int, parent: int, wake: int, timeout: float) -> str | None:
-    """Wait until the job ends (None), its time is up ("time-out") or it shall stop ("request")."""
+def watch(
+    tree: JobTree, lifeline: int, wake: int, timeout: float, unwanted: Callable[[], bool]
+) -> str | None:
+    """Wait until the job ends (None), its time is up ("time-out") or it shall stop ("request").
+
+    It shall stop when `lifeline` can be read, when a signal says so, and when `unwanted`, asked once a second,
+    is true.
+    """
     deadline = time.monotonic() + timeout
     while True:
         tree.reap()
@@ -156,10 +162,8 @@ def _watch(tree: JobTree, lifeline: int, parent: int, wake: int, timeout: float)
         remaining = deadline - time.monotonic()
         if remaining <= 0:
             return "time-out"
-        # The look at the parent, once a second, is for a backend whose end of the lifeline was inherited
-        # by a process that it forked and that lives on.
         ready, _, _ = select.select([lifeline, wake], [], [], min(remaining, 1.0))
-        if lifeline in ready or os.getppid() != parent:
+        if lifeline in ready or unwanted():
             return "request"
         if wake in ready and any(number in _STOP_SIGNALS for number in _drain(wake, 0)):
             return "request"
@@ -174,8 +178,8 @@ def main(arguments: list[str]) -> int:
     """Run one job as the module describes; the status is 0 whatever became of the job."""
     lifeline, parent = int(arguments[0]), int(arguments[1])
     timeout, grace = float(arguments[2]), float(arguments[3])
-    wake = _wake_on_signals()
-    _adopt_orphans()
+    wake = wake_on_signals()
+    adopt_orphans()
     begun = time.monotonic()
     try:
         tree = JobTree(arguments[4:])
@@ -183,7 +187,9 @@ def main(arguments: list[str]) -> int:
         _tell(lifeline, error=f"{error.strerror}: {error.filename}")
         return 0
     _tell(lifeline, pid=tree.pid)
-    stopped = _watch(tree, lifeline, parent, wake, timeout)
+    # The look at the parent is for a backend whose end of the lifeline was inherited by a process that it
+    # forked and that lives on.
+    stopped = watch(tree, lifeline, wake, timeout, lambda: os.getppid() != parent)
     seconds = time.monotonic() - begun
     tree.stop(grace, wake)
     _tell(lifeline, exit_code=tree.exit_code, seconds=seconds, stopped=stopped)

@@ -20,6 +20,11 @@ METRICS_FILE = "finetune_metrics.json"
 MODEL_OUTPUT = "finetune/adapted/run/checkpoints/adapted.nemo"
 METRICS_OUTPUT = f"finetune/adapted/run/{METRICS_FILE}"
 
+_STARTING: Seconds = 90.0
+_TRAINED_A_SECOND = 40.0
+"""For estimates of cost alone, and on the careful side: seconds until a model is loaded, and seconds of audio that
+a rented GPU trains on in a second."""
+
 Precision = Literal["32", "bf16-mixed", "bf16-true"]
 _SMALLEST = MappingProxyType(
     {
@@ -174,6 +179,7 @@ def finetune_job(
     *,
     accelerator: bool,
     timeout: Seconds,
+    audio_seconds: Seconds = 0.0,
 ) -> ComputeJob:
     """The job that fine-tunes `base` on the rows of `train`, keeping the checkpoint with the best WER on
     `development`; it leaves `MODEL_OUTPUT` and `METRICS_OUTPUT`."""
@@ -195,6 +201,8 @@ def finetune_job(
         environment={"PL_GLOBAL_SEED": str(hyperparameters.seed), "PYTHONUNBUFFERED": "1"},
         timeout=timeout,
         accelerator=accelerator,
+        network=base.file is None,
+        expected=_STARTING + hyperparameters.max_epochs * audio_seconds / _TRAINED_A_SECOND,
     )
 
 
@@ -243,7 +251,13 @@ def finetune(
         if info["asked"] == asked and info["model_sha256"] == sha256_of_file(folder.adapted_model):
             return TrainingRun(info, cached=True)
     job = finetune_job(
-        base, folder.train, folder.development, hyperparameters, accelerator=accelerator, timeout=timeout
+        base,
+        folder.train,
+        folder.development,
+        hyperparameters,
+        accelerator=accelerator,
+        timeout=timeout,
+        audio_seconds=sum(row.duration for of_name in rows.values() for row in of_name),
     )
     outcome = backend.run(job, folder.root, on_line)
     metrics = read_json(outcome.outputs[METRICS_OUTPUT])
@@ -262,7 +276,8 @@ def finetune(
         "best": min(measured, key=lambda epoch: epoch["val_wer"]),
         "seconds": round(outcome.seconds, 1),
         "started_at": outcome.started_at.isoformat(timespec="seconds"),
-        "cost_usd": 0.0 if backend.name == "local" else None,
+        "billed_seconds": round(outcome.billed_seconds, 1),
+        "cost_usd": round(outcome.cost_usd, 4),
         "model_sha256": sha256_of_file(outcome.outputs[MODEL_OUTPUT]),
     }
     outcome.outputs[MODEL_OUTPUT].replace(folder.adapted_model)

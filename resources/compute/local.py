@@ -17,35 +17,40 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path, PurePath
-from typing import Any, ClassVar, Final
+from pathlib import Path
+from typing import Any, ClassVar, Final, Self
 
 import flywheel
-from flywheel.audio_preflight import check_audio
 from flywheel.compute import (
     BASE_ENVIRONMENT,
     PYTHON,
     TAIL_LINES,
     ComputeJob,
-    InputMissing,
     JobError,
-    JobFailed,
-    JobNotStarted,
     JobOutcome,
-    JobTimedOut,
     LineSplitter,
-    OutputMissing,
     Seconds,
 )
 from flywheel.files import atomic_path
-from flywheel.manifest import read_manifest, rebase, write_manifest
+from flywheel.manifest import write_manifest
+from resources.compute.leases import Lease
+from resources.compute.settings import Settings
+from resources.compute.shipment import Ending, check_inputs, missing_outputs, read_rows
 from resources.compute.workspace import Workspace, workspace
 
-__all__ = ["LocalBackend"]
+__all__ = ["LocalBackend", "lists_gpu"]
 
 _SUPERVISOR: Final = Path(flywheel.__file__ or "").absolute().with_name("jobs") / "supervisor.py"
 _SUPERVISOR_MARGIN: Final[Seconds] = 10.0
 """How much longer than its own limits the supervisor may take before it is given up and killed."""
+
+
+def lists_gpu() -> bool:
+    """Whether NVIDIA's driver lists a GPU on this machine."""
+    if shutil.which("nvidia-smi") is None:
+        return False
+    listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True, timeout=30)
+    return listed.returncode == 0 and "GPU" in listed.stdout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,13 +75,26 @@ class LocalBackend:
     grace: Seconds = 10.0
     keep_failed: bool = False
 
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """As configured; this backend has no options of its own."""
+        return cls(work_root=settings.work_root, grace=settings.grace, keep_failed=settings.keep_failed)
+
+    @property
+    def has_accelerator(self) -> bool:
+        """Whether NVIDIA's driver lists a GPU here."""
+        return lists_gpu()
+
+    def teardown(self, lease: Lease) -> None:
+        """Nothing: its jobs are bound to their backend's process, and it takes no leases."""
+
     def run(self, job: ComputeJob, outputs_to: Path, on_line: Callable[[str], None]) -> JobOutcome:
         """As `flywheel.compute.ComputeBackend.run` says.
 
         Workspaces that a killed process left behind under `work_root` are removed first. If this process
         is killed, the job is stopped within `grace` seconds by its supervisor.
         """
-        _check_inputs(job)
+        check_inputs(job)
         with workspace(self.work_root.absolute(), job.name) as space:
             _stage(job, space.folder)
             last_lines: deque[str] = deque(maxlen=TAIL_LINES)
@@ -100,16 +118,14 @@ class LocalBackend:
         self, job: ComputeJob, space: Workspace, ending: Mapping[str, Any], lines: tuple[str, ...]
     ) -> JobError | None:
         kept = space.folder if self.keep_failed else None
-        if "error" in ending:
-            return JobNotStarted(job, ending["error"])
-        if ending.get("stopped") == "time-out":
-            return JobTimedOut(job, lines, kept=kept)
-        exit_code = ending.get("exit_code")
-        if exit_code != 0 or ending.get("stopped"):
-            # Stopped, and not by us: somebody sent a signal to the supervisor. A 0 then means nothing.
-            return JobFailed(job, exit_code or None, lines, kept=kept)
-        missing = [relative for relative in job.outputs if not (space.folder / relative).is_file()]
-        return OutputMissing(job, missing, lines, kept=kept) if missing else None
+        ended = Ending(
+            exit_code=ending.get("exit_code"),
+            seconds=ending.get("seconds", 0.0),
+            stopped=ending.get("stopped"),
+            error=ending.get("error"),
+        )
+        failure = ended.failure(job, lines, kept=kept)
+        return failure or missing_outputs(job, space.folder, lines, kept=kept)
 
     def _supervised(
         self, job: ComputeJob, space: Workspace, on_line: Callable[[str], None]
@@ -287,27 +303,13 @@ def _shut(control: socket.socket, direction: int) -> None:
         control.shutdown(direction)
 
 
-def _check_inputs(job: ComputeJob) -> None:
-    files = {**job.inputs, **job.manifests}
-    if missing := {relative: path for relative, path in files.items() if not path.is_file()}:
-        raise InputMissing(job, missing)
-
-
 def _stage(job: ComputeJob, folder: Path) -> None:
     for relative in (*job.inputs, *job.manifests, *job.outputs):
         (folder / relative).parent.mkdir(parents=True, exist_ok=True)
     for relative, path in job.inputs.items():
         (folder / relative).symlink_to(path.absolute())
     for relative, path in job.manifests.items():
-        # Relative audio paths start at the manifest, which will lie elsewhere.
-        rows = rebase(read_manifest(path, allow_empty=True), _below(path.absolute().parent))
-        check_audio(rows)
-        write_manifest(folder / relative, rows)
-
-
-def _below(folder: Path) -> Callable[[PurePath], str]:
-    """For `rebase`: paths that are relative start at `folder`."""
-    return lambda audio: str(folder / audio)
+        write_manifest(folder / relative, read_rows(path))
 
 
 def _environment(job: ComputeJob, temporary: Path) -> dict[str, str]:

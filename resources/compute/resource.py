@@ -1,37 +1,58 @@
-"""The compute backend as a Dagster resource: chosen by one word, logging every line of its jobs."""
+"""The compute backends as a Dagster resource: chosen by one word, made for the run that uses them."""
 
 import os
-import shutil
-import subprocess
+from typing import Any
 
 import dagster as dg
+from pydantic import PrivateAttr
 
 from flywheel.compute import ComputeBackend
+from flywheel.costs import CONSENT_VARIABLE
 from resources.compute import backend_named
+from resources.compute.leases import Leases
+from resources.compute.settings import Settings
 from resources.data_folder import DataFolder
+
+BACKEND_VARIABLE = "FLYWHEEL_COMPUTE"
 
 
 class Compute(dg.ConfigurableResource):
     """Where jobs run: `backend`, or `FLYWHEEL_COMPUTE`, by default `local`.
 
-    `grace_seconds` is the time between TERM and KILL; `keep_failed` leaves the workspace of a failed job
-    to be looked at.
+    `consent_to_cost`, or `FLYWHEEL_CONSENT_TO_COST`, is `YES` where a backend may cost money. `options` are those
+    of the backend, by name; each can also be a variable, e.g. `FLYWHEEL_DOCKER_IMAGE`. `grace_seconds` is the time
+    between TERM and KILL; `keep_failed` leaves the workspace of a failed job to be looked at.
     """
 
     data: dg.ResourceDependency[DataFolder]
     backend: str = ""
+    consent_to_cost: str = ""
+    options: dict[str, Any] = {}
     grace_seconds: float = 10.0
     keep_failed: bool = False
+    _run_id: str = PrivateAttr(default="")
 
-    def connect(self) -> ComputeBackend:
-        """The backend; a wrong name is a `FlywheelError` that lists the right ones."""
-        make = backend_named(self.backend or os.environ.get("FLYWHEEL_COMPUTE", "local"))
-        return make(work_root=self.data.work, grace=self.grace_seconds, keep_failed=self.keep_failed)
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Remember the run, which leases name."""
+        self._run_id = context.run_id or ""
+
+    def connect(self, backend: str = "") -> ComputeBackend:
+        """The backend called `backend`, else the configured one; a wrong name is a `FlywheelError` that lists the
+        right ones."""
+        make = backend_named(backend or self.backend or os.environ.get(BACKEND_VARIABLE) or "local")
+        return make(
+            Settings(
+                work_root=self.data.work,
+                leases=self.leases,
+                run_id=self._run_id,
+                grace=self.grace_seconds,
+                keep_failed=self.keep_failed,
+                consent=self.consent_to_cost or os.environ.get(CONSENT_VARIABLE, ""),
+                options=self.options,
+            )
+        )
 
     @property
-    def has_accelerator(self) -> bool:
-        """Whether jobs of this backend can use a GPU: here, whether NVIDIA's driver lists one."""
-        if shutil.which("nvidia-smi") is None:
-            return False
-        listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True, timeout=30)
-        return listed.returncode == 0 and "GPU" in listed.stdout
+    def leases(self) -> Leases:
+        """What may be running on any backend."""
+        return Leases(self.data.path / "leases")

@@ -45,6 +45,8 @@ class InProcessBackend:
 
     name: str = "local"
     dropped: int = 0
+    billed: tuple[float, float] = (0.0, 0.0)
+    has_accelerator: bool = False
     jobs: list[ComputeJob] = field(default_factory=list)
 
     def run(self, job: ComputeJob, outputs_to: Path, on_line: Callable[[str], None]) -> JobOutcome:
@@ -58,7 +60,7 @@ class InProcessBackend:
             write_jsonl(outputs["offline_hyps.jsonl"], self.hypotheses(rows["rows.jsonl"]))
         else:
             self.train(job, outputs, rows)
-        return JobOutcome(0, 1.23, outputs, datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC))
+        return JobOutcome(0, 1.23, outputs, datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC), *self.billed)
 
     def hypotheses(self, rows: tuple[ManifestRow, ...]) -> list[dict[str, object]]:
         fields = [row.model_dump(exclude={"audio_filepath"}, exclude_none=True) for row in rows]
@@ -141,8 +143,9 @@ def test_a_training_leaves_its_model_and_what_it_was(
     assert (info["backend"], info["cost_usd"], info["seed"]) == ("local", 0.0, 42)
 
 
-def test_the_cost_of_a_backend_that_may_bill_is_not_called_nothing(base: Base, folder: CycleFolder) -> None:
-    assert run(base, folder, InProcessBackend(name="brev")).info["cost_usd"] is None
+def test_what_a_rented_machine_cost_is_kept_with_the_training(base: Base, folder: CycleFolder) -> None:
+    info = run(base, folder, InProcessBackend(name="brev", billed=(600.4, 0.25))).info
+    assert (info["backend"], info["billed_seconds"], info["cost_usd"]) == ("brev", 600.4, 0.25)
 
 
 def test_the_same_training_is_not_done_twice(

@@ -29,7 +29,9 @@ from flywheel.errors import FlywheelError
 from flywheel.manifest import ManifestRow, read_manifest, write_manifest
 from resources.compute import BACKENDS, backend_named
 from resources.compute import local as local_module
+from resources.compute.leases import Leases
 from resources.compute.local import LocalBackend
+from resources.compute.settings import Settings
 
 REPOSITORY = Path(__file__).parents[3]
 ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="rests on what only the Linux kernel offers")
@@ -583,7 +585,9 @@ PARENT = """
 import sys
 from pathlib import Path
 from flywheel.compute import ComputeJob
+from resources.compute.leases import Leases
 from resources.compute.local import LocalBackend
+from resources.compute.settings import Settings
 
 backend = LocalBackend(work_root=Path(sys.argv[1]), grace=float(sys.argv[4]))
 job = ComputeJob(name="test", argv=("python", "-c", sys.argv[2]), timeout=60, outputs=("model",))
@@ -792,9 +796,10 @@ def test_no_descriptor_and_no_thread_is_left(backend: LocalBackend, out: Path) -
 
 
 def test_a_backend_is_chosen_by_name(tmp_path: Path) -> None:
-    backend: ComputeBackend = backend_named("local")(work_root=tmp_path)
+    settings = Settings(work_root=tmp_path, leases=Leases(tmp_path / "leases"))
+    backend: ComputeBackend = backend_named("local")(settings)
     assert isinstance(backend, LocalBackend)
-    assert {name: make(work_root=tmp_path).name for name, make in BACKENDS.items()} == {"local": "local"}
+    assert {backend_named(name)(settings).name for name in BACKENDS} == set(BACKENDS)
 
 
 @pytest.mark.parametrize("name", ["", "Local", "dcoker"])

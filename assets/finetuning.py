@@ -60,8 +60,9 @@ def adapted_model(
                 "epochs": dg.MetadataValue.md(epochs_table(run.info["epochs"])),
                 "best validation WER": run.info["best"]["val_wer"],
                 "seconds": run.info["seconds"],
-                "billed seconds": run.info["billed_seconds"],
-                "cost in US dollars": run.info["cost_usd"],
+                # A training of before there were rented machines has neither.
+                "billed seconds": run.info.get("billed_seconds", 0.0),
+                "cost in US dollars": run.info.get("cost_usd") or 0.0,
                 "cache_hits": int(run.cached),
                 "model": dg.MetadataValue.path(folder.adapted_model),
             },

@@ -1,5 +1,6 @@
 # make run    one whole cycle through the Dagster graph (CYCLE=cycle2 for the next)
 # make test   every test; make lint: ruff and mypy; make ui: the Dagster interface
+# make doctor what each compute backend needs and has; make sweep: ends what a crashed run left running
 # make base   trains the bundled base model again (about an hour on two cores)
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CYCLE ?= cycle1
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export DAGSTER_HOME ?= $(CURDIR)
 
-.PHONY: run test lint ui base clean
+.PHONY: run test lint ui base doctor sweep clean
 
 run: $(READY)
 	$(BIN)/dagster asset materialize -m assets.definitions --select '*' --partition $(CYCLE) \
@@ -29,6 +30,12 @@ lint: $(READY)
 
 ui: $(READY)
 	$(BIN)/dagster dev
+
+doctor: $(READY)
+	@$(BIN)/python -m resources.compute.doctor
+
+sweep: $(READY)
+	@$(BIN)/python -m resources.compute.sweep
 
 base: $(READY)
 	$(BIN)/python -m flywheel.jobs.pretrain --work data/base --output flywheel/bundled

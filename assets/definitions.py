@@ -8,6 +8,7 @@ from assets.evaluation import base_model, baseline_eval, next_eval
 from assets.finetuning import adapted_model
 from assets.gate import gate
 from assets.leaderboard import decision, leaderboard, promotion
+from assets.sensors import after_a_cancelled_run, after_a_failed_run, lease_sweep
 from assets.splits import split
 from resources.compute.resource import Compute
 from resources.data_folder import DataFolder
@@ -32,6 +33,7 @@ defs = dg.Definitions(
         leaderboard,
     ],
     asset_checks=[schema, audio],
+    sensors=[lease_sweep, after_a_failed_run, after_a_cancelled_run],
     resources={"data": _DATA, "voices": Speech(), "compute": Compute(data=_DATA)},
     loggers={"console": console},
     # Steps that need cores or memory of their own run as compute jobs; a process a step would only cost

@@ -1,14 +1,17 @@
 """What the cycle's base hears, and what the fine-tuned model hears, scored alike."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
 from assets.cycles import CYCLES, GPU_POOL, OWNERS, cycle_step
+from assets.rented import left_running_spec, rented_step
 from assets.splits import split
 from flywheel.cycle_page import write_page
+from flywheel.cycles import EvalFolder
 from flywheel.evaluation import Transcription, model_label, score, transcribe
 from flywheel.files import sha256_of_file, write_json
 from flywheel.recipes.bases import Base, base_of_cycle, read_base
@@ -72,6 +75,7 @@ def base_model(
     partitions_def=CYCLES,
     pool=GPU_POOL,
     code_version="1",
+    check_specs=[left_running_spec("baseline_eval")],
     description=(
         "The base's hypotheses, one row per utterance, and their scores. It writes the first page of the "
         "leaderboard, so that there is one whatever comes after."
@@ -79,22 +83,19 @@ def base_model(
 )
 def baseline_eval(
     context: dg.AssetExecutionContext, config: EvaluationConfig, data: DataFolder, compute: Compute
-) -> dg.MaterializeResult:
+) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
     """Transcribe and score with the base."""
     with cycle_step(context) as cycle:
         folder = data.cycle(cycle)
         base = read_base(folder.base_model)
-        done = transcribe(
-            base,
-            folder.baseline,
-            compute.connect(config.compute),
-            context.log.info,
-            batch_size=config.batch_size,
-            timeout=config.timeout_seconds,
-        )
-        scores = score(folder.baseline, model_label(base))
-        page, _inputs = write_page(folder)
-        return _evaluated(folder.baseline.scores, scores, done, {"page": dg.MetadataValue.path(page)})
+
+        def evaluate() -> dg.MaterializeResult:
+            done = _heard(context, config, compute, base, folder.baseline)
+            scores = score(folder.baseline, model_label(base))
+            page, _inputs = write_page(folder)
+            return _evaluated(folder.baseline.scores, scores, done, {"page": dg.MetadataValue.path(page)})
+
+        yield from rented_step("baseline_eval", evaluate)
 
 
 @dg.asset(
@@ -105,26 +106,40 @@ def baseline_eval(
     partitions_def=CYCLES,
     pool=GPU_POOL,
     code_version="1",
+    check_specs=[left_running_spec("next_eval")],
     description="The fine-tuned model's hypotheses for the very rows of the baseline, and their scores.",
 )
 def next_eval(
     context: dg.AssetExecutionContext, config: EvaluationConfig, data: DataFolder, compute: Compute
-) -> dg.MaterializeResult:
+) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
     """Transcribe and score with the fine-tuned model."""
     with cycle_step(context) as cycle:
         folder = data.cycle(cycle)
         base = read_base(folder.base_model)
         adapted = Base(f"fine-tuned in {cycle}", folder.adapted_model, base.origin)
-        done = transcribe(
-            adapted,
-            folder.next,
-            compute.connect(config.compute),
-            context.log.info,
-            batch_size=config.batch_size,
-            timeout=config.timeout_seconds,
-        )
-        scores = score(folder.next, model_label(adapted))
-        return _evaluated(folder.next.scores, scores, done, {})
+
+        def evaluate() -> dg.MaterializeResult:
+            done = _heard(context, config, compute, adapted, folder.next)
+            return _evaluated(folder.next.scores, score(folder.next, model_label(adapted)), done, {})
+
+        yield from rented_step("next_eval", evaluate)
+
+
+def _heard(
+    context: dg.AssetExecutionContext,
+    config: EvaluationConfig,
+    compute: Compute,
+    model: Base,
+    folder: EvalFolder,
+) -> Transcription:
+    return transcribe(
+        model,
+        folder,
+        compute.connect(config.compute),
+        context.log.info,
+        batch_size=config.batch_size,
+        timeout=config.timeout_seconds,
+    )
 
 
 def _evaluated(
@@ -142,6 +157,8 @@ def _evaluated(
             "model": scores["model"],
             "normalizer": f"{scores['normalizer']['name']} {scores['normalizer']['version']}",
             "transcription seconds": done.seconds,
+            "billed seconds": done.billed_seconds,
+            "cost in US dollars": done.cost_usd,
             "cache_hits": int(done.cached),
             "scores": dg.MetadataValue.path(file),
             **more,

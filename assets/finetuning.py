@@ -1,14 +1,17 @@
 """The fine-tuning that the gate allowed."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
 
 from assets.cycles import CYCLES, GPU_POOL, OWNERS, cycle_step
 from assets.evaluation import base_model
+from assets.rented import left_running_spec, rented_step
 from assets.splits import split
+from flywheel.cycles import CycleFolder
 from flywheel.recipes.bases import read_base
-from flywheel.recipes.finetuning import chosen_hyperparameters, epochs_table, finetune
+from flywheel.recipes.finetuning import TrainingRun, chosen_hyperparameters, epochs_table, finetune
 from resources.compute.resource import Compute
 from resources.data_folder import DataFolder
 
@@ -30,7 +33,10 @@ class FinetuningConfig(dg.Config):
     partitions_def=CYCLES,
     pool=GPU_POOL,
     code_version="1",
-    check_specs=[dg.AssetCheckSpec("rows_seen", asset="adapted_model")],
+    check_specs=[
+        dg.AssetCheckSpec("rows_seen", asset="adapted_model"),
+        left_running_spec("adapted_model"),
+    ],
     description=(
         "The fine-tuned model: the checkpoint with the best word error rate on the development rows. Trained "
         "again only if base, rows or hyperparameters changed."
@@ -38,40 +44,49 @@ class FinetuningConfig(dg.Config):
 )
 def adapted_model(
     context: dg.AssetExecutionContext, config: FinetuningConfig, data: DataFolder, compute: Compute
-) -> dg.MaterializeResult:
+) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
     """Fine-tune the base on the training rows in a compute job."""
     with cycle_step(context) as cycle:
         folder = data.cycle(cycle)
         base = read_base(folder.base_model)
         backend = compute.connect(config.compute)
         accelerator = backend.has_accelerator
-        run = finetune(
-            base,
-            folder,
-            chosen_hyperparameters(base, config.hyperparameters, accelerator=accelerator),
-            backend,
-            context.log.info,
-            accelerator=accelerator,
-            timeout=config.timeout_seconds,
-        )
-        return dg.MaterializeResult(
-            data_version=dg.DataVersion(run.info["model_sha256"]),
-            metadata={
-                "epochs": dg.MetadataValue.md(epochs_table(run.info["epochs"])),
-                "best validation WER": run.info["best"]["val_wer"],
-                "seconds": run.info["seconds"],
-                # A training of before there were rented machines has neither.
-                "billed seconds": run.info.get("billed_seconds", 0.0),
-                "cost in US dollars": run.info.get("cost_usd") or 0.0,
-                "cache_hits": int(run.cached),
-                "model": dg.MetadataValue.path(folder.adapted_model),
-            },
-            check_results=[
-                dg.AssetCheckResult(
-                    check_name="rows_seen",
-                    passed=True,
-                    description="The trainer saw every row of its manifests; the step fails where it does not.",
-                    metadata=run.info["rows_seen"],
-                )
-            ],
-        )
+        hyperparameters = chosen_hyperparameters(base, config.hyperparameters, accelerator=accelerator)
+
+        def train() -> dg.MaterializeResult:
+            run = finetune(
+                base,
+                folder,
+                hyperparameters,
+                backend,
+                context.log.info,
+                accelerator=accelerator,
+                timeout=config.timeout_seconds,
+            )
+            return _trained(run, folder)
+
+        yield from rented_step("adapted_model", train)
+
+
+def _trained(run: TrainingRun, folder: CycleFolder) -> dg.MaterializeResult:
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(run.info["model_sha256"]),
+        metadata={
+            "epochs": dg.MetadataValue.md(epochs_table(run.info["epochs"])),
+            "best validation WER": run.info["best"]["val_wer"],
+            "seconds": run.info["seconds"],
+            # A training of before there were rented machines has neither.
+            "billed seconds": run.info.get("billed_seconds", 0.0),
+            "cost in US dollars": run.info.get("cost_usd") or 0.0,
+            "cache_hits": int(run.cached),
+            "model": dg.MetadataValue.path(folder.adapted_model),
+        },
+        check_results=[
+            dg.AssetCheckResult(
+                check_name="rows_seen",
+                passed=True,
+                description="The trainer saw every row of its manifests; the step fails where it does not.",
+                metadata=run.info["rows_seen"],
+            )
+        ],
+    )

@@ -30,10 +30,13 @@ a rented GPU transcribes in a second."""
 
 @dataclass(frozen=True, slots=True)
 class Transcription:
-    """What `transcribe` did: the seconds the job took, or that an earlier one had done it already."""
+    """What `transcribe` did: the seconds the job took, those a machine was held for and what that cost in US
+    dollars; or that an earlier job had done it already."""
 
     seconds: Seconds
     cached: bool
+    billed_seconds: Seconds = 0.0
+    cost_usd: float = 0.0
 
 
 def transcribe(
@@ -76,8 +79,19 @@ def transcribe(
     )
     outcome = backend.run(job, folder.root, on_line)
     seconds = round(outcome.seconds, 1)
-    write_json(record, {"asked": asked, "hypotheses": sha256_of_file(folder.hyps), "seconds": seconds})
-    return Transcription(seconds, cached=False)
+    billed, cost = round(outcome.billed_seconds, 1), round(outcome.cost_usd, 4)
+    write_json(
+        record,
+        {
+            "asked": asked,
+            "hypotheses": sha256_of_file(folder.hyps),
+            "backend": backend.name,
+            "seconds": seconds,
+            "billed_seconds": billed,
+            "cost_usd": cost,
+        },
+    )
+    return Transcription(seconds, cached=False, billed_seconds=billed, cost_usd=cost)
 
 
 def score(folder: EvalFolder, model: str, *, seed: int = 42) -> dict[str, Any]:

@@ -3,12 +3,24 @@
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from types import MappingProxyType
+from typing import Protocol
 
 from flywheel.compute import ComputeBackend
 from flywheel.errors import FlywheelError
+from resources.compute.leases import Holder
+from resources.compute.readiness import Finding
 from resources.compute.settings import Settings
 
-__all__ = ["BACKENDS", "backend_named"]
+__all__ = ["BACKENDS", "Backend", "backend_named"]
+
+
+class Backend(ComputeBackend, Holder, Protocol):
+    """What a backend is here: it runs jobs, ends what a lease names, and says what it needs."""
+
+    def readiness(self) -> tuple[Finding, ...]:
+        """What it needs and whether that is there. Starts nothing, raises nothing, takes seconds at most."""
+        ...
+
 
 BACKENDS: Mapping[str, str] = MappingProxyType(
     {
@@ -21,11 +33,11 @@ BACKENDS: Mapping[str, str] = MappingProxyType(
 """Where the class of each backend stands. It is imported when it is used: a service's package loads slowly."""
 
 
-def backend_named(name: str) -> Callable[[Settings], ComputeBackend]:
+def backend_named(name: str) -> Callable[[Settings], Backend]:
     """What makes the backend `name` from `Settings`; raises `FlywheelError` listing the right names."""
     if name not in BACKENDS:
         allowed = ", ".join(sorted(BACKENDS))
         raise FlywheelError(f"unknown compute backend {name!r}; FLYWHEEL_COMPUTE may be: {allowed}")
     module, _, attribute = BACKENDS[name].partition(":")
-    made: Callable[[Settings], ComputeBackend] = getattr(import_module(module), attribute).from_settings
+    made: Callable[[Settings], Backend] = getattr(import_module(module), attribute).from_settings
     return made

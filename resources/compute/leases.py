@@ -184,8 +184,9 @@ def sweep(
             continue
         try:
             holder_of(lease.backend).teardown(lease)
-        except TeardownFailed as error:
-            failed.append(error)
+        except FlywheelError as error:
+            # A backend that cannot even be asked is as bad as one that cannot end it.
+            failed.append(error if isinstance(error, TeardownFailed) else TeardownFailed(lease, str(error)))
         else:
             leases.close(lease)
             closed.append((lease, reason))

@@ -34,6 +34,7 @@ from flywheel.compute import (
 from flywheel.files import atomic_path
 from flywheel.manifest import write_manifest
 from resources.compute.leases import Lease
+from resources.compute.readiness import Finding
 from resources.compute.settings import Settings
 from resources.compute.shipment import Ending, check_inputs, missing_outputs, read_rows
 from resources.compute.workspace import Workspace, workspace
@@ -41,8 +42,14 @@ from resources.compute.workspace import Workspace, workspace
 __all__ = ["LocalBackend", "lists_gpu"]
 
 _SUPERVISOR: Final = Path(flywheel.__file__ or "").absolute().with_name("jobs") / "supervisor.py"
+_DISK_NEEDED_GB: Final = 2
 _SUPERVISOR_MARGIN: Final[Seconds] = 10.0
 """How much longer than its own limits the supervisor may take before it is given up and killed."""
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest above it that exists."""
+    return next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
 
 
 def lists_gpu() -> bool:
@@ -84,6 +91,18 @@ class LocalBackend:
     def has_accelerator(self) -> bool:
         """Whether NVIDIA's driver lists a GPU here."""
         return lists_gpu()
+
+    def readiness(self) -> tuple[Finding, ...]:
+        """The processor counts as ready; a GPU is better."""
+        gpu = self.has_accelerator
+        free = shutil.disk_usage(_existing(self.work_root)).free / 1e9
+        return (
+            Finding("python", True, f"{sys.executable}, {os.cpu_count()} cores"),
+            Finding(
+                "driver", True, "an NVIDIA GPU" if gpu else "no GPU: the bundled base is trained on the CPU"
+            ),
+            Finding("disk", free > _DISK_NEEDED_GB, f"{free:.0f} GB free, {_DISK_NEEDED_GB} GB are needed"),
+        )
 
     def teardown(self, lease: Lease) -> None:
         """Nothing: its jobs are bound to their backend's process, and it takes no leases."""

@@ -6,9 +6,8 @@ from typing import Any
 import dagster as dg
 from pydantic import PrivateAttr
 
-from flywheel.compute import ComputeBackend
 from flywheel.costs import CONSENT_VARIABLE
-from resources.compute import backend_named
+from resources.compute import Backend, backend_named
 from resources.compute.leases import Leases
 from resources.compute.settings import Settings
 from resources.data_folder import DataFolder
@@ -20,7 +19,7 @@ class Compute(dg.ConfigurableResource):
     """Where jobs run: `backend`, or `FLYWHEEL_COMPUTE`, by default `local`.
 
     `consent_to_cost`, or `FLYWHEEL_CONSENT_TO_COST`, is `YES` where a backend may cost money. `options` are those
-    of the backend, by name; each can also be a variable, e.g. `FLYWHEEL_DOCKER_IMAGE`. `grace_seconds` is the time
+    of that backend, by name; each can also be a variable, e.g. `FLYWHEEL_DOCKER_IMAGE`. `grace_seconds` is the time
     between TERM and KILL; `keep_failed` leaves the workspace of a failed job to be looked at.
     """
 
@@ -34,13 +33,13 @@ class Compute(dg.ConfigurableResource):
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Remember the run, which leases name."""
-        self._run_id = context.run_id or ""
+        self._run_id = context.run.run_id if context.run else ""
 
-    def connect(self, backend: str = "") -> ComputeBackend:
+    def connect(self, backend: str = "") -> Backend:
         """The backend called `backend`, else the configured one; a wrong name is a `FlywheelError` that lists the
         right ones."""
-        make = backend_named(backend or self.backend or os.environ.get(BACKEND_VARIABLE) or "local")
-        return make(
+        chosen = self.backend or os.environ.get(BACKEND_VARIABLE) or "local"
+        return backend_named(backend or chosen)(
             Settings(
                 work_root=self.data.work,
                 leases=self.leases,
@@ -48,7 +47,7 @@ class Compute(dg.ConfigurableResource):
                 grace=self.grace_seconds,
                 keep_failed=self.keep_failed,
                 consent=self.consent_to_cost or os.environ.get(CONSENT_VARIABLE, ""),
-                options=self.options,
+                options=self.options if backend in ("", chosen) else {},
             )
         )
 

@@ -29,6 +29,7 @@ CHECKS = {
     *BLOCKING,
     *(("gate_decision", name) for name in GATE_CRITERIA),
     ("adapted_model", "rows_seen"),
+    *((name, "nothing_left_running") for name in ("baseline_eval", "adapted_model", "next_eval")),
     ("decision", "forgetting"),
 }
 MADE_BY_A_GPU = {"baseline_eval", "adapted_model", "next_eval"}

@@ -2,10 +2,11 @@
 
     python -m flywheel.jobs.finetune init_from_nemo_model=base.nemo model.train_ds.manifest_filepath=train.jsonl ...
 
-NeMo's package does not hold its example scripts, its containers do. This driver takes the same overrides
-where there is no container, and adds what the script lacks: it stops when the rows that the trainer sees
-are not the rows of the manifest, it prints lines instead of bars, and it leaves `finetune_metrics.json`
-in the experiment's folder. A seed comes from PL_GLOBAL_SEED, as for any Lightning program.
+NeMo's package does not hold its example scripts, its containers do: there the script itself is run, see
+`flywheel.jobs.stock_finetune`. Elsewhere this driver takes the same overrides, and adds what the script lacks:
+it stops when the rows that the trainer sees are not the rows of the manifest, it prints lines instead of bars,
+and it leaves `finetune_metrics.json` in the experiment's folder. A seed comes from PL_GLOBAL_SEED, as for any
+Lightning program.
 """
 
 import os
@@ -20,6 +21,7 @@ from flywheel.errors import FlywheelError
 from flywheel.files import read_jsonl, write_json
 from flywheel.jobs.heartbeat import heartbeat
 from flywheel.jobs.nemo_log import only_errors
+from flywheel.jobs.stock_finetune import run_stock_script, stock_script
 from flywheel.recipes.finetuning import METRICS_FILE
 
 if TYPE_CHECKING:
@@ -30,8 +32,12 @@ CONFIG_NAME = "speech_to_text_finetune"
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line: Hydra overrides only; a mistake in them ends with status 1 and its reason."""
+    overrides = sys.argv[1:] if arguments is None else arguments
     try:
-        finetune(compose_config(sys.argv[1:] if arguments is None else arguments))
+        if script := stock_script():
+            run_stock_script(script, overrides, METRICS_FILE)
+        else:
+            finetune(compose_config(overrides))
     except FlywheelError as error:
         raise SystemExit(f"error: {error}") from None
 

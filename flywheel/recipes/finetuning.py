@@ -160,7 +160,8 @@ def overrides(base: Base, hyperparameters: Hyperparameters, *, accelerator: bool
         "exp_manager.exp_dir=finetune",
         "exp_manager.name=adapted",
         "+exp_manager.version=run",
-        "exp_manager.create_tensorboard_logger=false",
+        "exp_manager.create_tensorboard_logger=true",
+        "trainer.log_every_n_steps=5",
         "exp_manager.checkpoint_callback_params.save_top_k=1",
         "exp_manager.checkpoint_callback_params.always_save_nemo=false",
         "+exp_manager.checkpoint_callback_params.save_best_model=true",
@@ -285,10 +286,16 @@ def finetune(
     return TrainingRun(info, cached=False)
 
 
-def epochs_table(epochs: Sequence[Mapping[str, float | int]]) -> str:
+_FIGURES = ("train_loss", "val_loss", "val_wer")
+
+
+def epochs_table(epochs: Sequence[Mapping[str, float | int | None]]) -> str:
     """Loss and WER of each epoch as a markdown table."""
     rows = [
-        [str(epoch["epoch"]), *(f"{epoch[name]:.4f}" for name in ("train_loss", "val_loss", "val_wer"))]
+        [
+            str(epoch["epoch"]),
+            *("" if epoch[name] is None else f"{epoch[name]:.4f}" for name in _FIGURES),
+        ]
         for epoch in epochs
     ]
     return table(["epoch", "training loss", "validation loss", "validation WER"], rows)

@@ -13,6 +13,7 @@ import pytest
 from flywheel.audio_preflight import check_audio
 from flywheel.files import read_jsonl
 from flywheel.manifest import read_manifest
+from tests.real.processes import processes_of
 
 pytestmark = [
     pytest.mark.real,
@@ -21,21 +22,6 @@ pytestmark = [
 
 PATIENCE = 20.0
 """Seconds in which everything that a killed run started has to end: the grace between TERM and KILL and some."""
-
-
-def processes_of(place: Any) -> list[str]:
-    """Command lines of living processes that work for `place`: that stand in it, or know its folder."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            state = (process / "stat").read_text().rpartition(")")[2].split()[0]
-            known = (process / "environ").read_bytes() + os.fsencode((process / "cwd").readlink())
-            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-        except (FileNotFoundError, ProcessLookupError, PermissionError):
-            continue  # it ended while we looked, or is somebody else's
-        if state != "Z" and os.fsencode(place.root) in known:
-            found.append(f"{process.name} {command}")
-    return found
 
 
 def kill_when(place: Any, select: str, ripe: Callable[[], bool]) -> None:
@@ -49,7 +35,7 @@ def kill_when(place: Any, select: str, ripe: Callable[[], bool]) -> None:
     os.kill(run.pid, signal.SIGKILL)
     assert run.wait() == -signal.SIGKILL
     deadline = time.monotonic() + PATIENCE
-    while left := processes_of(place):
+    while left := processes_of(place.root):
         assert time.monotonic() < deadline, f"still there after {PATIENCE:g} s: {left}"
         time.sleep(0.2)
 

@@ -3,7 +3,7 @@
 The table is printed at the end of the tests.
 """
 
-import importlib.util
+import importlib
 import json
 import os
 import shutil
@@ -114,13 +114,7 @@ class Cell:
 @pytest.fixture(scope="module", params=list(BACKENDS))
 def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A place where jobs of a backend run, with the servers and fakes it needs."""
-    spec = importlib.util.spec_from_file_location(
-        f"{request.param}_place", HERE / f"{request.param}_place.py"
-    )
-    assert spec is not None and spec.loader is not None
-    sys.path.insert(0, str(HERE))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = importlib.import_module(f"tests.real.compute.{request.param}_place")
     with ExitStack() as stack:
         # Short: sockets are made below it.
         yield stack.enter_context(module.Place(tmp_path_factory.mktemp(request.param[:2])))

@@ -35,9 +35,11 @@ def render_card(card: Mapping[str, Any]) -> str:
         f"not: {', '.join(card['unseen_voices'])}",
         "Noise": f"{card['clean_share']:.0%} of the sentences clean, the others at 5 to 20 dB of pink, white, "
         "babble-like or hum noise",
-        "Recipe": f"{recipe['clean_steps']:,} steps on clean speech, then {recipe['steps']:,} on all of it; "
-        f"about {recipe['batch_seconds']:.0f} s of audio a step, AdamW, learning rate {recipe['lr']}, "
-        f"{recipe['warmup_steps']} warm-up steps, cosine; SpecAugment of 2 x 15 bins and 2 x 4 % of the time",
+        "Recipe": f"{recipe['clean_steps']:,} steps on clean speech; {recipe['steps']:,} on all of it, the rate "
+        f"falling as for {recipe['horizon']:,}; {recipe['anneal_steps']:,} more from a rate of {recipe['anneal_lr']}; "
+        f"each with an AdamW of its own, a rate of at most {recipe['lr']}, {recipe['warmup_steps']} warm-up "
+        "steps and a cosine; "
+        f"about {recipe['batch_seconds']:.0f} s of audio a step; SpecAugment of 2 x 15 bins and 2 x 4 % of the time",
         "Seed": str(recipe["seed"]),
         "Time": f"{card['training_seconds']:,} s of training on two CPU cores",
         "Reproduce": "`make base`",

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from flywheel import bundled
-from flywheel.files import read_jsonl, write_json, write_jsonl, write_text
+from flywheel.files import read_json, read_jsonl, write_json, write_jsonl, write_text
 from flywheel.jobs.base_card import Measurement, render_card
 from flywheel.jobs.base_corpus import (
     ACCENTS,
@@ -43,12 +43,36 @@ class Recipe:
     """What decides the model: data, seed and optimisation. Batches hold about `batch_seconds` of audio."""
 
     sentences: int = 30_000
-    steps: int = 22_000
     batch_seconds: float = 40.0
     lr: float = 2e-3
     clean_steps: int = 2_000
+    steps: int = 9_500
+    horizon: int = 22_000
+    anneal_lr: float = 1.2e-3
+    anneal_steps: int = 4_000
     warmup_steps: int = 200
     seed: int = 7
+
+    @property
+    def stages(self) -> tuple["Stage", ...]:
+        """Clean speech alone, without which CTC stays for long at the frequencies of its pieces; then all of it at
+        a rate that falls slowly, as for `horizon` steps; then all of it again, falling to nearly nothing."""
+        return (
+            Stage("clean", "train_clean.jsonl", self.lr, self.clean_steps, self.clean_steps),
+            Stage("all", "train.jsonl", self.lr, self.steps, self.horizon),
+            Stage("anneal", "train.jsonl", self.anneal_lr, self.anneal_steps, self.anneal_steps),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One of the trainings that follow each other: `steps` of a warm-up and a cosine over `horizon` steps."""
+
+    name: str
+    manifest: str
+    lr: float
+    steps: int
+    horizon: int
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -107,10 +131,9 @@ def prepare_corpus(recipe: Recipe, work: Path) -> float:
 
 
 def train(recipe: Recipe, work: Path) -> tuple[Any, float]:
-    """Train with NeMo and Lightning on this machine; returns the model and the seconds this call took.
+    """Train with NeMo and Lightning on this machine; returns the model and the seconds of all its stages.
 
-    Twice, with a warm-up and a cosine each: first on clean speech alone, then on all of it. Without the
-    first, CTC stays for long at the frequencies of its pieces.
+    Each stage has an optimiser, a warm-up and a cosine of its own.
     """
     import lightning.pytorch as pl
     from nemo.collections.asr.models import EncDecCTCModelBPE
@@ -119,32 +142,40 @@ def train(recipe: Recipe, work: Path) -> tuple[Any, float]:
     pl.seed_everything(recipe.seed)
     config = model_config(work / "tokenizer", lr=recipe.lr, warmup_steps=recipe.warmup_steps)
     model = EncDecCTCModelBPE(OmegaConf.create(config))
-    started = time.monotonic()
-    for manifest, steps in (("train_clean.jsonl", recipe.clean_steps), ("train.jsonl", recipe.steps)):
-        checkpoints = work / "checkpoints" / Path(manifest).stem
+    spent: dict[str, float] = read_json(work / "seconds.json") if (work / "seconds.json").exists() else {}
+    for stage in recipe.stages:
+        checkpoints = work / "checkpoints" / stage.name
         last = checkpoints / "last.ckpt"
-        trainer = _trainer(steps, checkpoints)
+        trainer = _trainer(stage, checkpoints)
         model.set_trainer(trainer)
-        model.setup_training_data(OmegaConf.create(_loader(work / manifest, recipe)))
+        model.setup_training_data(OmegaConf.create(_loader(work / stage.manifest, recipe)))
+        optim = model_config(work / "tokenizer", lr=stage.lr, warmup_steps=recipe.warmup_steps)["optim"]
+        # NeMo sets the optimiser up once more when the training begins, from the model's own configuration.
+        model.cfg.optim = OmegaConf.create(optim)
         model.setup_optimization(model.cfg.optim)
+        started = time.monotonic()
         trainer.fit(model, ckpt_path=str(last) if last.exists() else None)
-    return model, time.monotonic() - started
+        spent[stage.name] = spent.get(stage.name, 0.0) + time.monotonic() - started
+        write_json(work / "seconds.json", spent)
+    return model, sum(spent.values())
 
 
-def _trainer(steps: int, checkpoints: Path) -> Any:
+def _trainer(stage: Stage, checkpoints: Path) -> Any:
     import lightning.pytorch as pl
     from lightning.pytorch.callbacks import ModelCheckpoint
 
-    from flywheel.jobs.progress import LossLines
+    from flywheel.jobs.progress import EndsAt, LossLines
 
     return pl.Trainer(
-        max_steps=steps,
+        # From which NeMo reads how long the rate falls.
+        max_steps=stage.horizon,
         accelerator="auto",
         devices=1,
         logger=False,
         callbacks=[
             ModelCheckpoint(dirpath=checkpoints, every_n_train_steps=250, save_last=True, save_top_k=0),
             LossLines(),
+            EndsAt(stage.steps),
         ],
         gradient_clip_val=1.0,
         enable_progress_bar=False,

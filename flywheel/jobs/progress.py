@@ -60,5 +60,15 @@ class LossLines(pl.Callback):
         print(f"epoch {figures['epoch']} done: {shown}", flush=True)
 
 
+class EndsAt(pl.Callback):
+    """Ends a training after `steps`, whatever the trainer's own limit, which a learning rate may be drawn for."""
+
+    def __init__(self, steps: int) -> None:
+        self._steps = steps
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        trainer.fit_loop.epoch_loop.max_steps = self._steps
+
+
 def _mean(values: list[float]) -> float:
     return sum(values) / len(values)

@@ -14,11 +14,15 @@ class StillRunning(Exception):
 
 
 def run_has_ended(instance: dg.DagsterInstance) -> Callable[[str], bool]:
-    """Whether a run is over, or unknown to this instance."""
+    """Whether a run is over.
+
+    One that this instance does not know may be another's that shares the data folder, and go on: its leases end
+    with the process that holds them, or with their deadline.
+    """
 
     def ended(run_id: str) -> bool:
         run = instance.get_run_by_id(run_id)
-        return run is None or run.is_finished
+        return run is not None and run.is_finished
 
     return ended
 

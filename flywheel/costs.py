@@ -1,5 +1,6 @@
 """What a rented accelerator costs, and the consent without which none is started."""
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -98,12 +99,17 @@ def _price(path: Path, row: Mapping[str, str]) -> Price:
         hourly, start = float(row["usd_per_hour"]), float(row["start_seconds"])
     except ValueError as error:
         raise FlywheelError(f"{path}: {row['backend']} {row['sku']}: {error}; a number is needed") from None
+    for name, found in (("usd_per_hour", hourly), ("start_seconds", start)):
+        if not (math.isfinite(found) and found >= 0):
+            raise FlywheelError(
+                f"{path}: {row['backend']} {row['sku']}: {name}: found {found:g}; a number from 0 on is needed"
+            )
     return Price(row["backend"], row["sku"], hourly, start, row["dated"], row["source"])
 
 
 def estimate(price: Price, job: ComputeJob, *, at_most: Seconds) -> Estimate:
     """Of the seconds the job expects to take, or its time-out where it does not say."""
-    return Estimate(price, job.name, job.expected or job.timeout, at_most)
+    return Estimate(price, job.name, job.timeout if job.expected is None else job.expected, at_most)
 
 
 def require_consent(consent: str, estimated: Estimate) -> None:

@@ -22,6 +22,7 @@ import argparse
 import fcntl
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,6 +37,8 @@ NOT_STARTED: Final = 71
 LOST: Final = 72
 """Status of `follow` and `stop` where the runner is gone and has not noted an ending."""
 _POLL: Final = 0.1
+_LOOKS: Final = 0.5
+"""Seconds in which `follow` and `stop`, which hold the lock for an instant to look at it, let go of it."""
 
 
 class Workspace:
@@ -93,15 +96,22 @@ class Workspace:
 
 def run(root: Path, *, lifeline: bool) -> int:
     """Check, start, watch, note the ending; the status is the command's own where it was started."""
+    root = root.absolute()  # the job's folder is also where this program goes
     space = Workspace(root)
-    lock = space.taken()
+    latest = time.monotonic() + _LOOKS
+    while (lock := space.taken()) is None and time.monotonic() < latest:
+        time.sleep(_POLL / 10)
+    # Variables that were sent to a job that has finished are removed as well.
+    environment = {} if lock is None else _environment(space)
     if lock is None or space.ending.exists():
         print("this job runs already, or has finished: it is not started again", file=sys.stderr, flush=True)
         return NOT_STARTED
     job = json.loads(space.job.read_text(encoding="utf-8"))
-    environment = _environment(space)
     if problems := tuple(_problems(root, job["files"])):
         space.note_ending(problems=problems)
+        return NOT_STARTED
+    if space.stop.exists():  # given up before it began
+        space.note_ending(stopped="request")
         return NOT_STARTED
     for output in job["outputs"]:
         (root / output).parent.mkdir(parents=True, exist_ok=True)
@@ -120,9 +130,20 @@ def run(root: Path, *, lifeline: bool) -> int:
     stopped = supervisor.watch(tree, end_of_input, wake, job["timeout"], space.stop.exists)
     seconds = time.monotonic() - begun
     tree.stop(job["grace"], wake)
+    for output in job["outputs"]:
+        _without_link(root / output)
     space.note_ending(exit_code=tree.exit_code, seconds=seconds, stopped=stopped)
     status = 1 if tree.exit_code is None else tree.exit_code
     return status if status >= 0 else 128 - status
+
+
+def _without_link(path: Path) -> None:
+    """Put a copy in the place of a link: seen from outside, where this folder has another name, it leads elsewhere."""
+    if path.is_symlink():
+        target = path.resolve() if path.is_file() else None  # a loop has no end to resolve to
+        path.unlink()
+        if target is not None:
+            shutil.copyfile(target, path)
 
 
 def _environment(space: Workspace) -> Mapping[str, str]:

@@ -8,7 +8,7 @@ A closed lease is moved to `data/leases/closed/`. Leases hold names and times, n
 import os
 import secrets
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -122,20 +122,52 @@ class Leases:
             file.replace(target)
 
     def all_open(self) -> tuple[Lease, ...]:
-        """Every lease that is not closed, the oldest first."""
-        found = [Lease(**read_json(file)) for file in self.folder.glob("*.json")]
-        return tuple(sorted(found, key=lambda lease: (lease.created_at, lease.id)))
+        """Every lease that is not closed, the oldest first. Raises `FlywheelError` for a file that is no lease."""
+        found, unreadable = self.read()
+        if unreadable:
+            raise unreadable[0]
+        return found
+
+    def read(self) -> tuple[tuple[Lease, ...], tuple[FlywheelError, ...]]:
+        """As `all_open`, and an error for each file that is no lease instead of the first one raised."""
+        found: list[Lease] = []
+        unreadable: list[FlywheelError] = []
+        # A name that begins with a dot is of a file that is being written, or of a writer that was killed.
+        for file in sorted(self.folder.glob("[!.]*.json")):
+            try:
+                found.append(_lease_in(file))
+            except FlywheelError as error:
+                if file.exists():  # else it was closed meanwhile
+                    unreadable.append(error)
+        found.sort(key=lambda lease: (lease.created_at, lease.id))
+        return tuple(found), tuple(unreadable)
 
     def _file(self, lease: Lease) -> Path:
         return self.folder / f"{lease.id}.json"
 
 
+def _lease_in(file: Path) -> Lease:
+    try:
+        lease = Lease(**read_json(file))
+        lease.overdue(datetime.now(UTC))  # whether its deadline is one
+    except (TypeError, ValueError) as error:
+        raise FlywheelError(
+            f"{file}: not a lease ({error}). WHAT IT IS FOR MAY STILL BE RUNNING AND COSTING MONEY: look into the "
+            "file, end that by hand, then remove the file"
+        ) from None
+    return lease
+
+
 def _start_of(pid: int) -> int | None:
     """The kernel's start time of a process in clock ticks since boot; None where there is no such process."""
     try:
-        return int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19])
-    except (OSError, ValueError):
+        values = (
+            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        )
+    except OSError:
         return None
+    # One that has ended and that its parent has not asked about yet is still listed.
+    return None if values[0] in ("Z", "X") else int(values[19])
 
 
 class Holder(Protocol):
@@ -151,10 +183,10 @@ class Holder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What a sweep did: leases it closed, with why; errors of those it could not; how many it left."""
+    """What a sweep did: leases it closed, with why; errors of those it could not, or not read; how many it left."""
 
     closed: tuple[tuple[Lease, str], ...]
-    failed: tuple[TeardownFailed, ...]
+    failed: tuple[FlywheelError, ...]
     left: int
 
 
@@ -171,26 +203,30 @@ def sweep(
     Args:
         leases: to look through.
         holder_of: the backend of a name, able to tear down.
-        run_ended: whether the Dagster run of that id is over, or unknown.
+        run_ended: whether the Dagster run of that id is known to be over.
         now: the time that deadlines are held against.
         everything: end the leases of living holders, too.
     """
     closed: list[tuple[Lease, str]] = []
-    failed: list[TeardownFailed] = []
-    found: Sequence[Lease] = leases.all_open()
+    failed: list[FlywheelError] = []
+    found, unreadable = leases.read()
     for lease in found:
         reason = "asked for" if everything else _why_over(lease, run_ended, now or datetime.now(UTC))
         if reason is None:
             continue
         try:
             holder_of(lease.backend).teardown(lease)
-        except FlywheelError as error:
-            # A backend that cannot even be asked is as bad as one that cannot end it.
-            failed.append(error if isinstance(error, TeardownFailed) else TeardownFailed(lease, str(error)))
-        else:
             leases.close(lease)
+        except TeardownFailed as error:
+            failed.append(error)
+        except Exception as error:  # noqa: BLE001 (whatever it was, the other leases have their turn)
+            # A backend that cannot even be asked is as bad as one that cannot end it.
+            why = str(error) if isinstance(error, FlywheelError) else f"{type(error).__name__}: {error}"
+            failed.append(TeardownFailed(lease, why))
+        else:
             closed.append((lease, reason))
-    return Swept(tuple(closed), tuple(failed), len(found) - len(closed) - len(failed))
+    left = len(found) - len(closed) - len(failed)
+    return Swept(tuple(closed), (*failed, *unreadable), left)
 
 
 def _why_over(lease: Lease, run_ended: Callable[[str], bool], now: datetime) -> str | None:

@@ -1,6 +1,5 @@
 """Jobs as processes on this machine."""
 
-import errno
 import json
 import os
 import selectors
@@ -31,12 +30,11 @@ from flywheel.compute import (
     LineSplitter,
     Seconds,
 )
-from flywheel.files import atomic_path
 from flywheel.manifest import write_manifest
 from resources.compute.leases import Lease
 from resources.compute.readiness import Finding
 from resources.compute.settings import Settings
-from resources.compute.shipment import Ending, check_inputs, missing_outputs, read_rows
+from resources.compute.shipment import Ending, bring, check_inputs, missing_outputs, read_rows
 from resources.compute.workspace import Workspace, workspace
 
 __all__ = ["LocalBackend", "lists_gpu"]
@@ -52,11 +50,11 @@ def _existing(folder: Path) -> Path:
     return next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
 
 
-def lists_gpu() -> bool:
-    """Whether NVIDIA's driver lists a GPU on this machine."""
+def lists_gpu(within: Seconds = 30.0) -> bool:
+    """Whether NVIDIA's driver lists a GPU on this machine; raises `subprocess.TimeoutExpired` where it hangs."""
     if shutil.which("nvidia-smi") is None:
         return False
-    listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True, timeout=30)
+    listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True, timeout=within)
     return listed.returncode == 0 and "GPU" in listed.stdout
 
 
@@ -129,7 +127,7 @@ class LocalBackend:
                 space.kept = self.keep_failed
                 raise failure
             outputs = {
-                relative: _bring(space.folder / relative, outputs_to / relative) for relative in job.outputs
+                relative: bring(space.folder / relative, outputs_to / relative) for relative in job.outputs
             }
             return JobOutcome(0, float(ending["seconds"]), outputs, started_at)
 
@@ -356,19 +354,3 @@ def _package_source() -> Path | None:
     folder = Path(flywheel.__file__ or "").absolute().parent.parent
     installed = {Path(sysconfig.get_path(scheme)).absolute() for scheme in ("purelib", "platlib")}
     return None if folder in installed else folder
-
-
-def _bring(source: Path, target: Path) -> Path:
-    """Move one output to its place, whole or not at all."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if not source.is_symlink():
-        try:
-            source.replace(target)
-            return target
-        except OSError as error:
-            if error.errno != errno.EXDEV:
-                raise
-    # On another file system, or a link to a file that is not ours to move.
-    with atomic_path(target) as path:
-        shutil.copyfile(source, path)
-    return target

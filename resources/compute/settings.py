@@ -1,5 +1,6 @@
 """What every backend is made from, and its own options: from the run's configuration and the environment."""
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -14,6 +15,7 @@ __all__ = ["Settings", "read_options"]
 
 Options = TypeVar("Options")
 
+_KINDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -44,7 +46,7 @@ def read_options(kind: type[Options], backend: str, given: Mapping[str, Any]) ->
     """An options dataclass of a backend from `given`, else from the environment, else its defaults.
 
     The field ``gpu`` of the backend ``modal`` is read from ``FLYWHEEL_MODAL_GPU``. Text is converted to the type
-    of the field's default. Raises `Problems` for unknown names and for text that is not of the type.
+    of the field's default. Raises `Problems` for unknown names and for values that are not of the type.
     """
     known = {each.name: each.default for each in fields(kind)}  # type: ignore[arg-type]
     problems = [
@@ -58,9 +60,9 @@ def read_options(kind: type[Options], backend: str, given: Mapping[str, Any]) ->
             continue
         try:
             values[name] = _converted(found, type(default))
-        except (ValueError, KeyError):
+        except (ValueError, KeyError, TypeError):
             problems.append(
-                f"{name} (or {variable}): found {found!r}, a {type(default).__name__} is needed, as {default!r}"
+                f"{name} (or {variable}): found {found!r}, {_KINDS[type(default)]} is needed, as {default!r}"
             )
     if problems:
         raise Problems(f"options of the backend {backend}", problems)
@@ -68,6 +70,15 @@ def read_options(kind: type[Options], backend: str, given: Mapping[str, Any]) ->
 
 
 def _converted(found: Any, kind: type) -> Any:
-    if kind is bool and isinstance(found, str):
-        return _WORDS[found.lower()]
-    return kind(found)
+    if kind is bool:
+        return _WORDS[str(found).lower()]
+    if isinstance(found, bool) or not isinstance(found, (str, int, float)):
+        raise TypeError
+    if kind is str and isinstance(found, float):
+        raise TypeError  # 3.10 would have become 3.1
+    if kind is int and isinstance(found, float) and not found.is_integer():
+        raise ValueError
+    value = kind(found)
+    if kind is float and not math.isfinite(value):
+        raise ValueError
+    return value

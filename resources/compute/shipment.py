@@ -1,5 +1,6 @@
 """A job's workspace as it is sent elsewhere: all files in one folder, named as the job will see them there."""
 
+import errno
 import json
 import os
 import shutil
@@ -20,13 +21,14 @@ from flywheel.compute import (
     OutputMissing,
     Seconds,
 )
-from flywheel.files import read_json, write_json
+from flywheel.files import atomic_path, read_json, write_json
 from flywheel.manifest import ManifestRow, read_manifest, rebase, write_manifest
 
 __all__ = [
     "FOLDER",
     "Ending",
     "StageInFailed",
+    "bring",
     "check_inputs",
     "missing_outputs",
     "pack",
@@ -37,7 +39,7 @@ __all__ = [
 FOLDER: Final = ".flywheel"
 """What the runner needs lies below this name in the workspace; a job's own files lie beside it."""
 _SOURCE: Final = f"{FOLDER}/source"
-_AUDIO: Final = "audio"
+_AUDIO: Final = f"{FOLDER}/audio"
 
 
 class StageInFailed(JobError):
@@ -122,7 +124,7 @@ def _place(source: Path, target: Path) -> None:
     try:
         os.link(real, target)
     except OSError:
-        shutil.copyfile(real, target)
+        shutil.copy(real, target)  # with its mode: it may be a program
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,3 +174,19 @@ def missing_outputs(
     """The error for outputs that are not in `folder`; None where all are."""
     missing = [relative for relative in job.outputs if not (folder / relative).is_file()]
     return OutputMissing(job, missing, lines, kept=kept) if missing else None
+
+
+def bring(source: Path, target: Path) -> Path:
+    """Move one output to its place, whole or not at all."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not source.is_symlink():
+        try:
+            source.replace(target)
+            return target
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+    # On another file system, or a link to a file that is not ours to move.
+    with atomic_path(target) as path:
+        shutil.copyfile(source, path)
+    return target

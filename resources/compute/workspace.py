@@ -59,8 +59,11 @@ def workspace(root: Path, job_name: str) -> Iterator[Workspace]:
         temporary.mkdir(mode=0o700)
         yield space
     finally:
-        _remove([temporary] if space.kept else [folder, temporary], lock_file)
-        os.close(lock)
+        try:
+            _remove([temporary] if space.kept else [folder, temporary], lock_file)
+        finally:
+            # Even if a second interrupt cut the removal short: the next job's sweep does the rest.
+            os.close(lock)
 
 
 def _lock_file(folder: Path) -> Path:

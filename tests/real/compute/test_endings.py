@@ -220,6 +220,7 @@ def test_terminated_in_the_ui(place: Any, row: dict[str, str]) -> None:
     )
     try:
         cell.wait_for("Serving dagster-webserver", server)
+        _wait(lambda: _listens(port), "the webserver, which says so a little early")
         run_id = _launch(port)
         _wait(lambda: "started" in _messages(port, run_id), "the job to start")
         said = _graphql(port, TERMINATE, runId=run_id)["terminateRun"]
@@ -257,6 +258,11 @@ def _graphql(port: int, query: str, **variables: Any) -> dict[str, Any]:
         found = json.loads(answer.read())
     assert "errors" not in found, found
     return found["data"]
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _launch(port: int) -> str:

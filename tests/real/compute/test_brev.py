@@ -231,7 +231,7 @@ def test_the_ways_of_brev(place: Place, tmp_path: Path, switches: dict[str, str]
         ),
         pytest.param("create_failed", "", {}, "cannot become ready: status FAILURE", id="failure"),
         pytest.param(
-            "late_create", "1", {"appears_within": 3}, "context deadline exceeded", id="late create"
+            "late_create", "3", {"appears_within": 6}, "context deadline exceeded", id="late create"
         ),
         pytest.param(
             "", "", {"ready_timeout": 3, "ssh_config": "/dev/null"}, "ssh did not reach", id="no ssh"

@@ -7,6 +7,16 @@ VOCABULARY_SIZE = 128
 """Pieces of the SentencePiece BPE tokenizer, trained on the training text."""
 
 
+FINETUNING_DROPOUT = 0.1
+"""Written into the finished model's configuration: few rows need it, the hours of pretraining do not."""
+
+
+def prepare_for_finetuning(model: Any) -> None:
+    """Set the dropout that the model has once it is saved and restored."""
+    for name in ("dropout", "dropout_pre_encoder", "dropout_att"):
+        model.cfg.encoder[name] = FINETUNING_DROPOUT
+
+
 def train_tokenizer(texts: Path, folder: Path, vocabulary_size: int = VOCABULARY_SIZE) -> None:
     """Train the BPE tokenizer on a text file of one sentence a line; writes NeMo's tokenizer folder."""
     import sentencepiece

@@ -27,7 +27,7 @@ from flywheel.jobs.base_corpus import (
     training_sentences,
     write_spoken,
 )
-from flywheel.jobs.base_model import model_config, train_tokenizer
+from flywheel.jobs.base_model import model_config, prepare_for_finetuning, train_tokenizer
 from flywheel.scoring.errors import word_errors
 from flywheel.scoring.normalizers import CLINICAL
 from flywheel.sentences import read_general_sentences
@@ -90,6 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     hours = prepare_corpus(recipe, work) / 3600
     model, seconds = train(recipe, work)
     output.mkdir(parents=True, exist_ok=True)
+    prepare_for_finetuning(model)
     model.save_to(str(output / MODEL_NAME))
     measured = measure(output / MODEL_NAME, work)
     card = {

@@ -1,7 +1,7 @@
 # make run    one whole cycle through the Dagster graph (CYCLE=cycle2 for the next)
 # make test   every test; make lint: ruff and mypy; make ui: the Dagster interface
 # make doctor what each compute backend needs and has; make sweep: ends what a crashed run left running
-# make base   trains the bundled base model again (about an hour on two cores)
+# make base   trains the bundled base model again (about an hour and a half on two cores)
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CYCLE ?= cycle1
 ifeq ($(shell echo "$(CYCLE)" | grep -Ex 'cycle[1-9][0-9]*'),)

@@ -17,7 +17,7 @@ from flywheel.costs import Price
 from resources.compute.brev_command import BrevError, Instance
 from resources.compute.commands import Ended, RunningCommand, Ticker
 from resources.compute.leases import Lease, TeardownFailed
-from resources.compute.shipment import bring, missing_outputs, pack, runner_environment
+from resources.compute.shipment import StageInFailed, bring, missing_outputs, pack, runner_environment
 from resources.compute.ssh import Container, RemoteJob
 
 if TYPE_CHECKING:
@@ -95,8 +95,11 @@ class Rental:
         remote = self._remote
         assert remote is not None
         sent, brought = folder / "sent", folder / "brought"
-        sent.mkdir()
-        pack(self._job, sent, remote.seen_at, grace=self._backend.grace)
+        try:
+            sent.mkdir()
+            pack(self._job, sent, remote.seen_at, grace=self._backend.grace)
+        except OSError as error:
+            raise StageInFailed(self._job, str(error)) from error
         remote.upload(sent, self._say)
         remote.prepare(self._say)
         remote.give(json.dumps(self._environment(remote)).encode(), self._say)

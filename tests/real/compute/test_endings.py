@@ -107,8 +107,9 @@ class Cell:
         work = [path.name for path in (self.data / "work").glob("*") if not path.name.endswith("lock")]
         assert work == [], f"workspaces are left: {work}"
         assert KEY not in self.lines
-        for path in filter(Path.is_file, self.data.rglob("*")):
-            assert KEY.encode() not in path.read_bytes(), path
+        for folder in (self.data, self.home):
+            for path in filter(Path.is_file, folder.rglob("*")):
+                assert KEY.encode() not in path.read_bytes(), path
 
 
 @pytest.fixture(scope="module", params=list(BACKENDS))

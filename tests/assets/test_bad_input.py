@@ -202,7 +202,9 @@ def test_an_unknown_compute_backend_is_refused(place: Workplace, monkeypatch: py
     before = place.contents()
     ran = place.materialize("baseline_eval")
     assert not ran.success
-    assert "unknown compute backend 'abacus'; FLYWHEEL_COMPUTE may be: brev, docker, local, modal" in ran.errors
+    assert (
+        "unknown compute backend 'abacus'; FLYWHEEL_COMPUTE may be: brev, docker, local, modal" in ran.errors
+    )
     assert place.contents() == before
 
 

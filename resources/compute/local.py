@@ -34,7 +34,7 @@ from flywheel.manifest import write_manifest
 from resources.compute.leases import Lease
 from resources.compute.readiness import Finding
 from resources.compute.settings import Settings
-from resources.compute.shipment import Ending, bring, check_inputs, missing_outputs, read_rows
+from resources.compute.shipment import Ending, StageInFailed, bring, check_inputs, missing_outputs, read_rows
 from resources.compute.workspace import Workspace, workspace
 
 __all__ = ["LocalBackend", "lists_gpu"]
@@ -113,7 +113,10 @@ class LocalBackend:
         """
         check_inputs(job)
         with workspace(self.work_root.absolute(), job.name) as space:
-            _stage(job, space.folder)
+            try:
+                _stage(job, space.folder)
+            except OSError as error:
+                raise StageInFailed(job, str(error)) from error
             last_lines: deque[str] = deque(maxlen=TAIL_LINES)
 
             def note(line: str) -> None:

@@ -49,4 +49,4 @@ class Place:
 
     def full_disk(self) -> dict[str, str] | str:
         """Nothing is copied to a workspace here."""
-        return "inputs are links: nothing is copied"
+        return "inputs are links; for manifests see test_local.py"

@@ -16,10 +16,11 @@ from flywheel.cycles import latest_earlier
 from flywheel.errors import FlywheelError
 from flywheel.files import sha256_of_file
 from flywheel.manifest import ManifestError, content_hash, read_manifest, write_manifest
+from flywheel.pronunciation.lexicon import read_lexicon
 from flywheel.sentences import cycle_sentences, read_sentences, write_sentences
 from flywheel.terms import read_term_seed, write_term_seed
 from resources.data_folder import DataFolder
-from resources.speech import Speech
+from resources.speech.resource import Speech
 
 
 class TermSeedConfig(dg.Config):
@@ -105,7 +106,7 @@ def sentences(context: dg.AssetExecutionContext, data: DataFolder) -> dg.Materia
     group_name="corpus",
     kinds={"audio"},
     owners=OWNERS,
-    deps=[sentences],
+    deps=[sentences, dg.AssetKey("pronunciations")],
     partitions_def=CYCLES,
     code_version="1",
     description=(
@@ -116,7 +117,10 @@ def sentences(context: dg.AssetExecutionContext, data: DataFolder) -> dg.Materia
 def speech(context: dg.AssetExecutionContext, data: DataFolder, voices: Speech) -> dg.MaterializeResult:
     """Speak every sentence in its voices, clean and with noise."""
     with cycle_step(context) as cycle:
-        planned = plan_rows(read_sentences(data.cycle(cycle).sentences), voices.casting)
+        folder = data.cycle(cycle)
+        planned = plan_rows(
+            read_sentences(folder.sentences), voices.casting, read_lexicon(folder.pronunciations)
+        )
         rendering = speak(
             planned,
             data.speech,
@@ -144,7 +148,7 @@ def speech(context: dg.AssetExecutionContext, data: DataFolder, voices: Speech) 
     group_name="corpus",
     kinds={"json"},
     owners=OWNERS,
-    deps=[sentences, speech],
+    deps=[sentences, dg.AssetKey("pronunciations"), speech],
     partitions_def=CYCLES,
     code_version="1",
     description="The NeMo manifest with the clinical extension, one row per utterance.",
@@ -153,7 +157,9 @@ def manifest(context: dg.AssetExecutionContext, data: DataFolder, voices: Speech
     """Write the rows of the cycle; the checks read the file and the audio again."""
     with cycle_step(context) as cycle:
         folder = data.cycle(cycle)
-        planned = plan_rows(read_sentences(folder.sentences), voices.casting)
+        planned = plan_rows(
+            read_sentences(folder.sentences), voices.casting, read_lexicon(folder.pronunciations)
+        )
         rendering = speak(planned, data.speech, voices.synthesizer, on_progress=_progress(context, "speech"))
         rows = manifest_rows(planned, rendering, data.speech, voices.synthesizer)
         write_manifest(folder.manifest, rows)

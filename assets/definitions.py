@@ -8,11 +8,12 @@ from assets.evaluation import base_model, baseline_eval, next_eval
 from assets.finetuning import adapted_model
 from assets.gate import gate
 from assets.leaderboard import decision, leaderboard, promotion
+from assets.pronunciation import pronunciations
 from assets.sensors import after_a_cancelled_run, after_a_failed_run, lease_sweep
 from assets.splits import split
 from resources.compute.resource import Compute
 from resources.data_folder import DataFolder
-from resources.speech import Speech
+from resources.speech.resource import Speech
 
 _DATA = DataFolder()
 
@@ -20,6 +21,7 @@ defs = dg.Definitions(
     assets=[
         term_seed,
         sentences,
+        pronunciations,
         speech,
         manifest,
         split,

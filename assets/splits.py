@@ -16,7 +16,7 @@ from flywheel.leaks import LEAK_CHECKS, check_leaks
 from flywheel.manifest import read_manifest, write_manifest
 from flywheel.splits import TRAINING_SUBSETS, Assignments, SplitSettings, split_rows
 from resources.data_folder import DataFolder
-from resources.speech import Speech
+from resources.speech.resource import Speech
 
 
 class SplitConfig(dg.Config):

@@ -2,14 +2,16 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
 from flywheel.errors import FlywheelError
 from flywheel.manifest import ManifestRow
+from flywheel.pronunciation.lexicon import Lexicon
 from flywheel.sentences import Sentence
 from flywheel.speech.noise import CLEAN, snr_db
+from flywheel.speech.prescriptions import Prescription
 from flywheel.speech.rendering import Rendering, render
 from flywheel.speech.synthesis import SAMPLING_RATE, Synthesizer, Utterance, Voice, g2p_source
 from flywheel.speech.takes import Take, with_noise
@@ -34,6 +36,11 @@ class Casting:
     unseen_per_sentence: int = 1
     seen_per_general: int = 1
     noise_levels: tuple[str, ...] = ("snr_15db", "snr_15db", "snr_5db")
+
+    @property
+    def engine(self) -> str:
+        """Who speaks, as in the voices' ids."""
+        return self.seen_voices[0].engine
 
     def __post_init__(self) -> None:
         both = {voice.voice_id for voice in self.seen_voices} & {
@@ -63,22 +70,31 @@ class Casting:
 
 @dataclass(frozen=True, slots=True)
 class PlannedRow:
-    """A row before its audio exists."""
+    """A row before its audio exists; `ipa_source` is that of its term."""
 
     sentence: Sentence
     take: Take
+    ipa_source: str
 
 
-def plan_rows(sentences: Sequence[Sentence], casting: Casting) -> tuple[PlannedRow, ...]:
-    """The rows of a cycle. What a sentence gets depends on nothing but the sentence and the casting, so a
-    cycle that grows repeats the rows of the one before."""
+def plan_rows(sentences: Sequence[Sentence], casting: Casting, lexicon: Lexicon) -> tuple[PlannedRow, ...]:
+    """The rows of a cycle. What a sentence gets depends on nothing but the sentence, the casting and what is
+    prescribed for its words, so a cycle that grows repeats the rows of the one before."""
     return tuple(
-        PlannedRow(sentence, take)
+        PlannedRow(sentence, take, _source(sentence, casting, lexicon))
         for sentence in sentences
-        for take in (
-            _general_takes(sentence, casting) if sentence.term is None else _clinical_takes(sentence, casting)
-        )
+        for take in _takes(sentence, casting, lexicon.prescribed_in(sentence.text))
     )
+
+
+def _source(sentence: Sentence, casting: Casting, lexicon: Lexicon) -> str:
+    """Of a general sentence, that of the engine: it has no term to be about."""
+    return g2p_source(casting.engine) if sentence.term is None else lexicon.source_of(sentence.term)
+
+
+def _takes(sentence: Sentence, casting: Casting, prescribed: tuple[Prescription, ...]) -> list[Take]:
+    takes = _general_takes(sentence, casting) if sentence.term is None else _clinical_takes(sentence, casting)
+    return [replace(take, utterance=replace(take.utterance, prescribed=prescribed)) for take in takes]
 
 
 def _clinical_takes(sentence: Sentence, casting: Casting) -> list[Take]:
@@ -140,7 +156,7 @@ def manifest_rows(
             term=row.sentence.term,
             entity_category=row.sentence.entity_category,
             context_type=row.sentence.context_type,
-            ipa_source=g2p_source(synthesizer.name),
+            ipa_source=row.ipa_source,
             voice_id=row.take.utterance.voice.voice_id,
             noise_level=row.take.noise_level,
             synthesis_group=row.take.synthesis_group(synthesizer),

@@ -1,8 +1,8 @@
 """Names of cycles, and every file of a cycle's folder, in one place.
 
-    data/cycles/cycle1/  term_seed.csv sentences.jsonl manifest.jsonl split.json train.jsonl
-                         development.jsonl validation.jsonl base_model.json baseline/ gate.json
-                         finetune/ next/ comparison.json decision.json
+    data/cycles/cycle1/  term_seed.csv sentences.jsonl pronunciations.jsonl audition/ dropped.jsonl
+                         manifest.jsonl split.json train.jsonl development.jsonl validation.jsonl
+                         base_model.json baseline/ gate.json finetune/ next/ comparison.json decision.json
                          adapted_model.nemo training_run_info.json leaderboard_cycle1.md ...
 
 Nothing here writes.
@@ -129,6 +129,21 @@ class CycleFolder:
     def sentences(self) -> Path:
         """What is spoken: one sentence a line, clinical and general."""
         return self.root / "sentences.jsonl"
+
+    @property
+    def pronunciations(self) -> Path:
+        """How each term is spoken, where that comes from, and what else is proposed."""
+        return self.root / "pronunciations.jsonl"
+
+    @property
+    def audition(self) -> Path:
+        """The folder of the page on which pronunciations are heard and judged: `index.html` and its clips."""
+        return self.root / "audition"
+
+    @property
+    def dropped(self) -> Path:
+        """Rows that could not be spoken, each with its reason; as many as the user allowed."""
+        return self.root / "dropped.jsonl"
 
     @property
     def manifest(self) -> Path:

@@ -73,8 +73,10 @@ class EspeakSynthesizer:
     def synthesize(self, utterance: Utterance) -> Waveform:
         """Speak at the library's rate (22 050 Hz). Raises `SynthesisError` for an unknown voice, for a
         prescribed pronunciation (not rendered yet) and for any status of the library but success."""
-        if utterance.pronunciation is not None:
-            raise SynthesisError(f"espeak cannot yet render the pronunciation {utterance.pronunciation!r}")
+        if utterance.prescribed:
+            raise SynthesisError(
+                f"espeak cannot yet render the pronunciation {utterance.prescribed[0].ipa!r}"
+            )
         chunks: list[Samples] = []
 
         def collect(wave: Any, count: int, _events: Any) -> int:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flywheel.errors import FlywheelError
+from flywheel.speech.prescriptions import Prescription
 
 Samples = NDArray[np.float32]
 
@@ -46,12 +47,13 @@ class Voice:
 class Utterance:
     """One sentence in one voice: what a synthesiser is asked to speak.
 
-    `pronunciation` is the IPA of the row's term where one is prescribed; None leaves it to the engine.
+    `prescribed` are the pronunciations of words of `text`, in the order in which they stand there; the others are
+    left to the engine.
     """
 
     text: str
     voice: Voice
-    pronunciation: str | None = None
+    prescribed: tuple[Prescription, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,11 @@ class Take:
 
     def synthesis_group(self, synthesizer: Synthesizer) -> str:
         """Equal for all takes that share one synthesis, whatever was mixed in: 64 hexadecimal digits."""
+        utterance = asdict(self.utterance)
         content = {
-            **asdict(self.utterance),
+            "text": utterance["text"],
+            "voice": utterance["voice"],
+            "pronunciation": utterance["prescribed"] or None,
             "engine": synthesizer.name,
             "engine_version": synthesizer.version,
         }

@@ -11,8 +11,9 @@ from flywheel.leaks import LEAK_CHECKS
 GRAPH = {
     "term_seed": ("corpus", set()),
     "sentences": ("corpus", {"term_seed"}),
-    "speech": ("corpus", {"sentences"}),
-    "manifest": ("corpus", {"sentences", "speech"}),
+    "pronunciations": ("corpus", {"term_seed", "sentences"}),
+    "speech": ("corpus", {"sentences", "pronunciations"}),
+    "manifest": ("corpus", {"sentences", "pronunciations", "speech"}),
     "split": ("corpus", {"manifest"}),
     "base_model": ("evaluation", set()),
     "baseline_eval": ("evaluation", {"base_model", "split"}),

@@ -11,7 +11,7 @@ from assets.antlr import read_new_tables
 from assets.definitions import defs
 
 REPOSITORY = Path(__file__).parents[2]
-CORPUS = {"term_seed", "sentences", "speech", "manifest", "split"}
+CORPUS = {"term_seed", "sentences", "pronunciations", "speech", "manifest", "split"}
 TRAINING = {"gate_decision", "training_ticket", "adapted_model"}
 DECISION = {"decision", "promoted_model", "leaderboard"}
 EVALUATION = {"base_model", "baseline_eval", "next_eval"}

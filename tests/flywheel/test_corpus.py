@@ -1,6 +1,7 @@
 """Who speaks what: the casting of sentences, and the manifest it becomes."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from flywheel import bundled
 from flywheel.corpus import Casting, PlannedRow, manifest_rows, plan_rows, speak
 from flywheel.errors import FlywheelError
 from flywheel.manifest import read_manifest, write_manifest
+from flywheel.pronunciation.lexicon import Lexicon, Pronunciation
 from flywheel.sentences import Sentence, compose_sentences, read_carriers
 from flywheel.speech.espeak import SEEN_VOICES, UNSEEN_VOICES, EspeakSynthesizer
 from flywheel.speech.noise import CLEAN, NOISE_KINDS
@@ -18,6 +20,15 @@ from flywheel.speech.synthesis import Voice
 from flywheel.terms import read_term_seed
 
 CASTING = Casting(SEEN_VOICES, UNSEEN_VOICES)
+
+
+def plan(sentences: Sequence[Sentence], casting: Casting = CASTING) -> tuple[PlannedRow, ...]:
+    """The rows of sentences whose terms are all left to the engine."""
+    terms = {sentence.term for sentence in sentences if sentence.term is not None}
+    lexicon = Lexicon(tuple(Pronunciation(term, None, "espeak_g2p") for term in sorted(terms)))
+    return plan_rows(sentences, casting, lexicon)
+
+
 SEEN = {voice.voice_id for voice in SEEN_VOICES}
 UNSEEN = {voice.voice_id for voice in UNSEEN_VOICES}
 GENERAL = tuple(Sentence(f"the patient in room {n} slept well and asks for water") for n in range(40))
@@ -31,7 +42,7 @@ def clinical() -> tuple[Sentence, ...]:
 
 @pytest.fixture(scope="module")
 def planned(clinical: tuple[Sentence, ...]) -> tuple[PlannedRow, ...]:
-    return plan_rows((*clinical, *GENERAL), CASTING)
+    return plan((*clinical, *GENERAL))
 
 
 def voices_of(rows: list[PlannedRow]) -> list[str]:
@@ -46,10 +57,10 @@ def by_sentence(rows: tuple[PlannedRow, ...]) -> dict[Sentence, list[PlannedRow]
 
 
 def test_rows_stay_as_they_are_when_sentences_are_added(clinical: tuple[Sentence, ...]) -> None:
-    before = plan_rows(clinical[:20], CASTING)
-    after = plan_rows((*clinical[:20], *GENERAL, *clinical[20:]), CASTING)
+    before = plan(clinical[:20])
+    after = plan((*clinical[:20], *GENERAL, *clinical[20:]))
     assert after[: len(before)] == before
-    assert set(plan_rows(clinical[::-1], CASTING)) == set(plan_rows(clinical, CASTING))
+    assert set(plan(clinical[::-1])) == set(plan(clinical))
 
 
 def test_no_two_rows_sound_the_same(planned: tuple[PlannedRow, ...]) -> None:
@@ -102,7 +113,7 @@ def test_a_sentence_is_never_spoken_twice_by_one_voice(count: int) -> None:
     seen = tuple(Voice(f"espeak:en-us+v{number}") for number in range(count))
     casting = Casting(seen, UNSEEN_VOICES, seen_per_sentence=count, seen_per_general=count)
     for sentence in (Sentence("give cefazolin now", "dictation", "cefazolin", "drug"), GENERAL[0]):
-        voices = set(voices_of(list(plan_rows([sentence], casting)))) & {voice.voice_id for voice in seen}
+        voices = set(voices_of(list(plan([sentence], casting)))) & {voice.voice_id for voice in seen}
         assert len(voices) == count
 
 
@@ -143,12 +154,12 @@ def test_a_casting_that_cannot_be_filled_is_refused(changes: dict[str, Any], sai
 def test_the_manifest_says_what_was_spoken(tmp_path: Path) -> None:
     sentence = Sentence("please give cefazolin before the operation", "dictation", "cefazolin", "drug")
     espeak = EspeakSynthesizer()
-    plan = plan_rows([sentence, GENERAL[0]], CASTING)
-    rendering = speak(plan, tmp_path / "speech", espeak, workers=1, on_progress=lambda done, total: None)
-    rows = manifest_rows(plan, rendering, tmp_path / "speech", espeak)
+    planned = plan([sentence, GENERAL[0]])
+    rendering = speak(planned, tmp_path / "speech", espeak, workers=1, on_progress=lambda done, total: None)
+    rows = manifest_rows(planned, rendering, tmp_path / "speech", espeak)
     write_manifest(tmp_path / "manifest.jsonl", rows)
     assert read_manifest(tmp_path / "manifest.jsonl") == rows
-    for planned_row, row in zip(plan, rows, strict=True):
+    for planned_row, row in zip(planned, rows, strict=True):
         path = Path(row.audio_filepath)
         assert path.is_absolute()
         assert path.stem == row.id

@@ -13,6 +13,7 @@ import soxr
 
 from flywheel.errors import FlywheelError
 from flywheel.speech.espeak import SEEN_VOICES, UNSEEN_VOICES, EspeakSynthesizer
+from flywheel.speech.prescriptions import Prescription
 from flywheel.speech.quality import audio_faults
 from flywheel.speech.synthesis import SAMPLING_RATE, SynthesisError, Utterance, Voice, Waveform
 
@@ -151,7 +152,9 @@ def test_a_voice_that_espeak_does_not_have_is_refused(voice_id: str) -> None:
 
 def test_a_prescribed_pronunciation_is_refused_rather_than_ignored(espeak: EspeakSynthesizer) -> None:
     with pytest.raises(SynthesisError, match="cannot yet render the pronunciation 'sɛfæzəlin'"):
-        espeak.synthesize(Utterance(TEXT, SEEN_VOICES[0], pronunciation="sɛfæzəlin"))
+        espeak.synthesize(
+            Utterance(TEXT, SEEN_VOICES[0], prescribed=(Prescription("cefazolin", "sɛfæzəlin"),))
+        )
 
 
 def test_a_refusal_is_an_error_the_user_can_mend(espeak: EspeakSynthesizer) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from flywheel.speech.noise import CLEAN, NOISE_KINDS
+from flywheel.speech.prescriptions import Prescription
 from flywheel.speech.synthesis import Utterance, Voice, Waveform
 from flywheel.speech.takes import Take, with_noise
 
@@ -50,7 +51,7 @@ OTHERS = {
     "voice": (Take(replace(UTTERANCE, voice=Voice("espeak:en-us+m1"))), ENGINE),
     "rate": (Take(replace(UTTERANCE, voice=Voice("espeak:en-us+m3", rate=150))), ENGINE),
     "pitch": (Take(replace(UTTERANCE, voice=Voice("espeak:en-us+m3", pitch=60))), ENGINE),
-    "pronunciation": (Take(replace(UTTERANCE, pronunciation="sɛfæzəlin")), ENGINE),
+    "pronunciation": (Take(replace(UTTERANCE, prescribed=(Prescription("cefazolin", "sɛfæzəlin"),))), ENGINE),
     "engine": (CLEAN_TAKE, SilentEngine(name="flite")),
     "version of the engine": (CLEAN_TAKE, SilentEngine(version="1.53.0/1")),
     "noise": (NOISY_TAKE, ENGINE),

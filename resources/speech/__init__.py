@@ -1,0 +1,1 @@
+"""Who speaks: the embedded engine, and speech services that are paid by the character."""

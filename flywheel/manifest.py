@@ -41,7 +41,7 @@ SUBSETS = ("train", "development", "validation", "unseen_term", "unseen_voice", 
 
 _IPA_SOURCE = re.compile(r"override|merriam-webster|[a-z0-9]+(_[a-z0-9]+)*_g2p")
 _NOISE_LEVEL = re.compile(r"clean|snr_(0|-?[1-9][0-9]*)db")
-_SMART_QUOTES = frozenset("‘’‚‛“”„‟ʼ«»‹›")  # noqa: RUF001  (these are what is looked for)
+_SMART_QUOTES = frozenset("‘’‚‛“”„‟ʼ«»‹›")
 # Unicode's control, format, surrogate, private, unassigned, line and paragraph separators: nothing that
 # can be spoken, and all of it invisible in an editor.
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})

@@ -29,7 +29,7 @@ MAX_TERM_WORDS = 5
 
 _COLUMNS = ("term", "entity_category")
 _TERM_SHAPE = re.compile(r"[a-z]+(?:['-][a-z]+)*(?: [a-z]+(?:['-][a-z]+)*)*")
-_SMART_QUOTES = {"‘": "'", "’": "'", "‛": "'", "ʼ": "'", "“": "", "”": "", "„": "", "«": "", "»": ""}  # noqa: RUF001
+_SMART_QUOTES = {"‘": "'", "’": "'", "‛": "'", "ʼ": "'", "“": "", "”": "", "„": "", "«": "", "»": ""}
 _ALLOWED_TERM = "lower case letters a to z, one space between words, ' and - inside a word"
 
 

@@ -385,7 +385,7 @@ class TestWordsThatTravel:
         [
             ("Cefazolin-induced rash", {"cefazolin"}),
             ("the cefazolin's dose", {"cefazolin"}),
-            ("MÉNIÈRE’S disease, cefazolin", {"meniere's disease", "cefazolin"}),  # noqa: RUF001
+            ("MÉNIÈRE’S disease, cefazolin", {"meniere's disease", "cefazolin"}),
             ("co trimoxazole", {"co-trimoxazole"}),
             ("lactate, then dehydrogenase", set()),
             ("cefazolins", set()),

@@ -121,8 +121,8 @@ REFUSED_ROWS = [
     ("cefazolin", "line 3, row: found 1 values ('cefazolin'); allowed: 2 values (term,entity_category)"),
     ('"cefazolin,drug', "line 3, quoting: found '\"cefazolin,drug' (unexpected end of data); "
      "allowed: quotes that open and close around one value, on one line"),
-    ("crohn’s disease,condition", "line 3, term: found '’' (U+2019 right single quotation mark) "  # noqa: RUF001
-     f"in 'crohn’s disease'; {LETTERS}; write the plain ' instead"),  # noqa: RUF001
+    ("crohn’s disease,condition", "line 3, term: found '’' (U+2019 right single quotation mark) "
+     f"in 'crohn’s disease'; {LETTERS}; write the plain ' instead"),
     ("vitamin b12,lab", "line 3, term: found '1' (U+0031 digit one), '2' (U+0032 digit two) in "
      f"'vitamin b12'; {LETTERS}; spell numbers out as they are spoken"),
     ("sjögren syndrome,condition", "line 3, term: found 'ö' (U+00F6 latin small letter o with diaeresis) "
@@ -160,7 +160,7 @@ def test_duplicates_are_seen_through_case_and_spaces(tmp_path: Path) -> None:
 
 
 def test_all_problems_of_a_file_come_in_one_report_in_file_order(tmp_path: Path) -> None:
-    body = "Cefazolin,drug\ncefazolin,pill\n\nx,y,z\nvitamin b12,lab\nsjögren’s,illness\n"  # noqa: RUF001
+    body = "Cefazolin,drug\ncefazolin,pill\n\nx,y,z\nvitamin b12,lab\nsjögren’s,illness\n"
     error = refusal(write_seed(tmp_path, b"\xef\xbb\xbf" + HEADER + body.encode()))
     places = [problem.split(":")[0] for problem in error.problems]
     assert places == [

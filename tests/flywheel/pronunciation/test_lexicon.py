@@ -41,5 +41,5 @@ def test_an_unknown_term_is_an_error_that_says_what_to_do() -> None:
 )
 def test_a_line_that_is_no_entry_is_refused(tmp_path: Path, line: str) -> None:
     (tmp_path / "l.jsonl").write_text(line + "\n")
-    with pytest.raises(FlywheelError, match="l.jsonl:1: not an entry of a lexicon"):
+    with pytest.raises(FlywheelError, match=r"l\.jsonl:1: not an entry of a lexicon"):
         read_lexicon(tmp_path / "l.jsonl")

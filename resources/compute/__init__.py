@@ -8,8 +8,8 @@ from typing import Protocol
 from flywheel.compute import ComputeBackend
 from flywheel.errors import FlywheelError
 from resources.compute.leases import Holder
-from resources.compute.readiness import Finding
 from resources.compute.settings import Settings
+from resources.readiness import Finding
 
 __all__ = ["BACKENDS", "Backend", "backend_named"]
 

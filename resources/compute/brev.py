@@ -17,11 +17,11 @@ from resources.compute.brev_options import BrevOptions
 from resources.compute.brev_rental import LOOKS, Rental
 from resources.compute.commands import Ticker, run_command
 from resources.compute.leases import Lease, Leases, TeardownFailed
-from resources.compute.readiness import Finding
 from resources.compute.settings import Settings, read_options
 from resources.compute.shipment import check_inputs
 from resources.compute.ssh import Host, end_job
 from resources.compute.workspace import workspace
+from resources.readiness import Finding
 
 __all__ = ["BrevBackend", "BrevOptions"]
 

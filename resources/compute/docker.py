@@ -17,10 +17,10 @@ from resources.compute.docker_container import HOME, ROOT, Container, DockerOpti
 from resources.compute.docker_service import DockerError, Engine, listening
 from resources.compute.leases import Lease, Leases, TeardownFailed
 from resources.compute.local import lists_gpu
-from resources.compute.readiness import Finding
 from resources.compute.settings import Settings, read_options
 from resources.compute.shipment import StageInFailed, bring, check_inputs, pack
 from resources.compute.workspace import workspace
+from resources.readiness import Finding
 
 __all__ = ["DockerBackend", "DockerOptions"]
 

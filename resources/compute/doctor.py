@@ -12,9 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from flywheel.errors import FlywheelError
 from resources.compute import BACKENDS
-from resources.compute.readiness import Finding
 from resources.compute.resource import BACKEND_VARIABLE, Compute
 from resources.data_folder import DataFolder
+from resources.readiness import Finding
 
 
 def examine(compute: Compute, name: str) -> tuple[Finding, ...]:

@@ -32,10 +32,10 @@ from flywheel.compute import (
 )
 from flywheel.manifest import write_manifest
 from resources.compute.leases import Lease
-from resources.compute.readiness import Finding
 from resources.compute.settings import Settings
 from resources.compute.shipment import Ending, StageInFailed, bring, check_inputs, missing_outputs, read_rows
 from resources.compute.workspace import Workspace, workspace
+from resources.readiness import Finding
 
 __all__ = ["LocalBackend", "lists_gpu"]
 

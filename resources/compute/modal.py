@@ -15,9 +15,9 @@ from resources.compute.leases import Lease, Leases, TeardownFailed
 from resources.compute.modal_options import ModalOptions
 from resources.compute.modal_sandbox import LOOK, Patience, Stay, end
 from resources.compute.modal_service import Service, package, token
-from resources.compute.readiness import Finding
 from resources.compute.settings import Settings, read_options
 from resources.compute.shipment import check_inputs
+from resources.readiness import Finding
 
 __all__ = ["ModalBackend", "ModalOptions"]
 

@@ -6,7 +6,7 @@ import pytest
 
 from resources.compute import BACKENDS
 from resources.compute.doctor import lines, main
-from resources.compute.readiness import Finding
+from resources.readiness import Finding
 
 UNREADY = {
     "docker": ("FLYWHEEL_DOCKER_GPUS", "several"),

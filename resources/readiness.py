@@ -1,4 +1,4 @@
-"""What a backend needs and whether it is there."""
+"""What a service or backend needs, and whether it is there."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ __all__ = ["Finding"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that a backend needs.
+    """One thing that is needed.
 
     Args:
         what: e.g. ``command``, ``login``, ``driver``, ``image``, ``disk``.

@@ -88,7 +88,7 @@ def spoken(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
         clinical = [row for row in sentences if "term" in row]
         general = [row for row in sentences if "term" not in row]
         write_jsonl(place.cycle / "sentences.jsonl", [*clinical, *general[:3]])
-        assert place.materialize("speech", "manifest").success
+        assert place.materialize("pronunciations", "speech", "manifest").success
     return place
 
 

@@ -7,6 +7,7 @@ C API: espeak-ng's ``speak_lib.h``.
 
 import _ctypes
 import ctypes
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache, cached_property
@@ -16,6 +17,8 @@ from typing import Any
 import espeakng_loader
 import numpy as np
 
+from flywheel.speech.espeak_phonemes import SEPARATOR, mnemonics, words_reported
+from flywheel.speech.prescriptions import with_prescriptions
 from flywheel.speech.synthesis import Samples, SynthesisError, Utterance, Voice, Waveform
 
 _AUDIO_OUTPUT_SYNCHRONOUS = 2
@@ -26,6 +29,11 @@ _PARAMETER_RATE, _PARAMETER_VOLUME, _PARAMETER_PITCH = 1, 2, 3
 _VOLUME = 75
 """Percent of the library's default, at which its louder voices clip."""
 _OK = 0
+_PHONEMES = 0x100
+_IPA, _SEPARATOR_BITS = 2, 8
+_LONGEST_WITH_PHONEMES = 700
+"""Bytes. The library reads clauses of 800; where it broke one within phonemes, it would read these as text."""
+_DOUBLED_BRACKET = re.compile(r"\[(?=\[)|\](?=\])")
 _SEED = 1
 _SETTINGS_VERSION = 1
 """Raised whenever this module would speak the same utterance differently."""
@@ -71,30 +79,82 @@ class EspeakSynthesizer:
             return f"{library.espeak_Info(None).decode().split()[0]}/{_SETTINGS_VERSION}"
 
     def synthesize(self, utterance: Utterance) -> Waveform:
-        """Speak at the library's rate (22 050 Hz). Raises `SynthesisError` for an unknown voice, for a
-        prescribed pronunciation (not rendered yet) and for any status of the library but success."""
-        if utterance.prescribed:
-            raise SynthesisError(
-                f"espeak cannot yet render the pronunciation {utterance.prescribed[0].ipa!r}"
-            )
-        chunks: list[Samples] = []
+        """Speak at the library's rate (22 050 Hz), prescribed words as they are prescribed. Raises `SynthesisError`
+        for an unknown voice, for a pronunciation that the voice cannot speak and for any status but success."""
+        return _spoken(utterance)[0]
 
-        def collect(wave: Any, count: int, _events: Any) -> int:
-            if wave and count > 0:
-                chunks.append(np.ctypeslib.as_array(wave, shape=(count,)).astype(np.float32) / 32768.0)
-            return 0
+    def reported_phonemes(self, utterance: Utterance) -> tuple[str, ...]:
+        """The words that the library says it speaks as it speaks `utterance`, each in the project's IPA.
 
-        with _loaded_library() as (library, rate):
-            callback = _SynthCallback(collect)  # held here: the library keeps only its address
-            library.espeak_SetSynthCallback(callback)
-            _choose(library, utterance.voice)
-            text = utterance.text.encode()
-            status = library.espeak_Synth(
-                text, len(text) + 1, 0, _POSITION_CHARACTER, 0, _CHARS_UTF8 | _END_PAUSE, None, None
-            )
-            if status != _OK:
-                raise SynthesisError(f"espeak-ng failed on {utterance.text!r} with status {status}")
-        return Waveform(np.concatenate(chunks) if chunks else np.zeros(0, dtype=np.float32), rate)
+        Written as `espeak_phonemes` describes; raises what `synthesize` raises.
+        """
+        return words_reported(_spoken(utterance)[1], utterance.voice)
+
+    def spoken_ipa(self, text: str, voice: Voice) -> str:
+        """How the library's own rules pronounce `text`, in the project's IPA."""
+        return " ".join(self.reported_phonemes(Utterance(text, voice)))
+
+
+def _spoken(utterance: Utterance) -> tuple[Waveform, str]:
+    """The audio of an utterance, and the phonemes that the library traced as it made it, a line a clause."""
+    chunks: list[Samples] = []
+
+    def collect(wave: Any, count: int, _events: Any) -> int:
+        if wave and count > 0:
+            chunks.append(np.ctypeslib.as_array(wave, shape=(count,)).astype(np.float32) / 32768.0)
+        return 0
+
+    text, flags = _input(utterance)
+    with _loaded_library() as (library, rate):
+        callback = _SynthCallback(collect)  # held here: the library keeps only its address
+        library.espeak_SetSynthCallback(callback)
+        _choose(library, utterance.voice)
+        with _phonemes_traced(library) as traced:
+            status = library.espeak_Synth(text, len(text) + 1, 0, _POSITION_CHARACTER, 0, flags, None, None)
+        if status != _OK:
+            raise SynthesisError(f"espeak-ng failed on {utterance.text!r} with status {status}")
+    samples = np.concatenate(chunks) if chunks else np.zeros(0, dtype=np.float32)
+    return Waveform(samples, rate), "".join(traced)
+
+
+def _input(utterance: Utterance) -> tuple[bytes, int]:
+    """The text as the library gets it, and the flags that it gets with it."""
+    flags = _CHARS_UTF8 | _END_PAUSE
+    if not utterance.prescribed:
+        return utterance.text.encode(), flags
+    # Brackets of the text's own must not begin phonemes; what touches phonemes would be swallowed by them.
+    plain = _DOUBLED_BRACKET.sub(r"\g<0> ", utterance.text)
+    text = with_prescriptions(
+        plain, utterance.prescribed, lambda ipa: f" [[{mnemonics(ipa, utterance.voice)}]] "
+    ).encode()
+    if len(text) > _LONGEST_WITH_PHONEMES:
+        raise SynthesisError(
+            f"{utterance.text!r} is too long for espeak-ng to speak with prescribed pronunciations: {len(text)} bytes "
+            f"with them, allowed are {_LONGEST_WITH_PHONEMES}; make it two sentences"
+        )
+    return text, flags | _PHONEMES
+
+
+@contextmanager
+def _phonemes_traced(library: ctypes.CDLL) -> Iterator[list[str]]:
+    """A list that holds, once the block has ended, the phonemes of what was spoken in it."""
+    c_library = ctypes.CDLL(None)
+    c_library.open_memstream.restype = ctypes.c_void_p
+    c_library.fclose.argtypes = c_library.free.argtypes = [ctypes.c_void_p]
+    library.espeak_SetPhonemeTrace.argtypes = [ctypes.c_int, ctypes.c_void_p]
+    content, size = ctypes.c_void_p(), ctypes.c_size_t()
+    stream = c_library.open_memstream(ctypes.byref(content), ctypes.byref(size))
+    if not stream:
+        raise SynthesisError("espeak-ng's phonemes cannot be traced: no memory for a stream")
+    traced: list[str] = []
+    try:
+        library.espeak_SetPhonemeTrace(_IPA | ord(SEPARATOR) << _SEPARATOR_BITS, stream)
+        yield traced
+        library.espeak_SetPhonemeTrace(0, None)
+    finally:
+        c_library.fclose(stream)  # which writes the content and its size
+        traced.append(ctypes.string_at(content, size.value).decode())
+        c_library.free(content)
 
 
 @contextmanager

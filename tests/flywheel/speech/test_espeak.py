@@ -12,6 +12,7 @@ import pytest
 import soxr
 
 from flywheel.errors import FlywheelError
+from flywheel.sentences import BUNDLED_CARRIERS, read_carriers
 from flywheel.speech.espeak import SEEN_VOICES, UNSEEN_VOICES, EspeakSynthesizer
 from flywheel.speech.prescriptions import Prescription
 from flywheel.speech.quality import audio_faults
@@ -150,11 +151,65 @@ def test_a_voice_that_espeak_does_not_have_is_refused(voice_id: str) -> None:
     assert said.startswith(f"refused: espeak-ng has no voice {voice_id!r}: allowed is espeak:<accent>")
 
 
-def test_a_prescribed_pronunciation_is_refused_rather_than_ignored(espeak: EspeakSynthesizer) -> None:
-    with pytest.raises(SynthesisError, match="cannot yet render the pronunciation 'sɛfæzəlin'"):
-        espeak.synthesize(
-            Utterance(TEXT, SEEN_VOICES[0], prescribed=(Prescription("cefazolin", "sɛfæzəlin"),))
-        )
+@pytest.mark.parametrize("voice", VOICES, ids=lambda voice: voice.voice_id)
+def test_a_word_prescribed_as_it_is_spoken_anyway_changes_no_sample(
+    espeak: EspeakSynthesizer, voice: Voice
+) -> None:
+    for text in (
+        "sam",
+        "give sam the evening dose, then wait.",
+        "(sam) is on 5 mg/day; is sam?",
+        'the "sam" [sam] of sam/tim: 5% sam',
+    ):
+        plain = speak(espeak, text, voice)
+        prescribed = espeak.synthesize(Utterance(text, voice, (Prescription("sam", "ˈsæm"),)))
+        assert np.array_equal(prescribed.samples, plain.samples), text
+
+
+@pytest.mark.parametrize("voice", VOICES[:2] + VOICES[4:9:2], ids=lambda voice: voice.voice_id)
+def test_a_prescribed_word_leaves_the_other_words_of_its_sentence_as_they_were(
+    espeak: EspeakSynthesizer, voice: Voice
+) -> None:
+    term, ipa = "metoprolol", "mɛˈtoʊpɹəˌlɔl"
+    own, *_ = espeak.reported_phonemes(Utterance(term, voice))
+    for carrier in read_carriers(BUNDLED_CARRIERS)[::9]:
+        text = carrier.with_term(term)
+        words = espeak.reported_phonemes(Utterance(text, voice))
+        expected = tuple(ipa if word == own else word for word in words)
+        assert expected != words
+        assert espeak.reported_phonemes(Utterance(text, voice, (Prescription(term, ipa),))) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "take [[d'Oks]] with cefazolin",
+        "take [[d'Oks with cefazolin",
+        "[[[cefazolin]]] and ]] more",
+        "cefazolin [[",
+    ],
+)
+def test_brackets_in_a_text_are_no_phonemes(espeak: EspeakSynthesizer, text: str) -> None:
+    voice, prescribed = VOICES[0], (Prescription("cefazolin", "sɪˈfæzələn"),)
+    plain = espeak.reported_phonemes(Utterance(text, voice))
+    spoken = espeak.reported_phonemes(Utterance(text, voice, prescribed))
+    own = espeak.spoken_ipa("cefazolin", voice)
+    assert spoken == tuple("sɪˈfæzələn" if word == own else word for word in plain)
+
+
+def test_a_text_too_long_to_be_spoken_with_phonemes_is_refused(espeak: EspeakSynthesizer) -> None:
+    text = " ".join(["cefazolin"] * 40)
+    prescribed = (Prescription("cefazolin", "sɪˈfæzələn"),)
+    with pytest.raises(SynthesisError, match=r"too long .* allowed are 700; make it two sentences"):
+        espeak.synthesize(Utterance(text, VOICES[0], prescribed))
+    shorter = Utterance(" ".join(["cefazolin"] * 20), VOICES[0], prescribed)
+    assert espeak.reported_phonemes(shorter) == ("sɪˈfæzələn",) * 20
+
+
+def test_the_engines_own_pronunciation_is_told_in_the_projects_ipa(espeak: EspeakSynthesizer) -> None:
+    american, british = VOICES[0], VOICES[2]
+    assert espeak.spoken_ipa("insulin glargine", american) == "ˈɪnsəˌlɪn ˈɡlɑɹdʒɪn"
+    assert espeak.spoken_ipa("insulin glargine", british) == "ˈɪnsjuˌlɪn ˈɡlɑdʒɪn"
 
 
 def test_a_refusal_is_an_error_the_user_can_mend(espeak: EspeakSynthesizer) -> None:

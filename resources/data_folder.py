@@ -25,6 +25,17 @@ class DataFolder(dg.ConfigurableResource):
         return self.path / "speech"
 
     @property
+    def overrides(self) -> Path:
+        """Pronunciations that a person has verified: `FLYWHEEL_OVERRIDES`, or a CSV in the folder."""
+        given = os.environ.get("FLYWHEEL_OVERRIDES")
+        return Path(given).absolute() if given else self.path / "pronunciation_overrides.csv"
+
+    @property
+    def dictionary(self) -> Path:
+        """The dictionary's answers, kept for good: one file for each word that was asked."""
+        return self.path / "dictionary"
+
+    @property
     def work(self) -> Path:
         """Workspaces of jobs that are running."""
         return self.path / "work"

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from assets.audition import audition
 from assets.console import console
 from assets.corpus import audio, manifest, schema, sentences, speech, term_seed
 from assets.evaluation import base_model, baseline_eval, next_eval
@@ -13,6 +14,7 @@ from assets.sensors import after_a_cancelled_run, after_a_failed_run, lease_swee
 from assets.splits import split
 from resources.compute.resource import Compute
 from resources.data_folder import DataFolder
+from resources.dictionary import Dictionary
 from resources.speech.resource import Speech
 
 _DATA = DataFolder()
@@ -22,6 +24,7 @@ defs = dg.Definitions(
         term_seed,
         sentences,
         pronunciations,
+        audition,
         speech,
         manifest,
         split,
@@ -36,7 +39,12 @@ defs = dg.Definitions(
     ],
     asset_checks=[schema, audio],
     sensors=[lease_sweep, after_a_failed_run, after_a_cancelled_run],
-    resources={"data": _DATA, "voices": Speech(), "compute": Compute(data=_DATA)},
+    resources={
+        "data": _DATA,
+        "voices": Speech(),
+        "compute": Compute(data=_DATA),
+        "dictionary": Dictionary(data=_DATA),
+    },
     loggers={"console": console},
     # Steps that need cores or memory of their own run as compute jobs; a process a step would only cost
     # four to eight seconds each.

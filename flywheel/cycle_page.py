@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from flywheel.audition.policy import read_state
 from flywheel.cycles import CycleFolder
 from flywheel.decision import Decision
 from flywheel.errors import FlywheelError
@@ -67,13 +68,18 @@ def cycle_headline(folder: CycleFolder) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print where the page of a cycle is and its headline; status 1 where the cycle has none."""
+    """Print where the page of a cycle is and its headline, or that the cycle waits for verdicts; status 1 where it has
+    no page and waits for nothing."""
     parser = argparse.ArgumentParser(prog="flywheel.cycle_page", description="The answer of a cycle.")
     parser.add_argument("cycle")
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("FLYWHEEL_DATA", "data")))
     options = parser.parse_args(arguments)
     try:
         folder = CycleFolder(options.data, options.cycle)
+        audition = read_state(folder)
+        if audition is not None and not audition.open:
+            print(f"\n{options.cycle}: {audition.advice}\n\n{audition.page}\n{audition.verdicts}")
+            return
         page = newest_page(folder)
         if page is None:
             raise FlywheelError(f"{folder.root} has no leaderboard; run the cycle first")

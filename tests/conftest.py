@@ -1,7 +1,13 @@
 """What holds for every test."""
 
+import os
 import signal
 
 # A shell that starts the tests in the background lets them, and all they start, ignore interrupts; some tests
 # interrupt what they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# No test uses the accounts or the settings of whoever runs it.
+_ACCOUNTS = ("FLYWHEEL_", "HUME_", "DICTIONARY_", "WANDB_", "AWS_", "MODAL_")
+for _name in [name for name in os.environ if name.startswith(_ACCOUNTS)]:
+    del os.environ[_name]

@@ -12,7 +12,7 @@ import pytest
 REPOSITORY = Path(__file__).parents[1]
 FLOORS = ("flywheel", "resources", "assets")
 TRAINING = {"torch", "nemo", "lightning", "pytorch_lightning", "hydra", "omegaconf"}
-SLOW = (*sorted(TRAINING), "lhotse", "pandas", "matplotlib", "scipy")
+SLOW = (*sorted(TRAINING), "boto3", "hume", "httpx", "lhotse", "pandas", "matplotlib", "scipy", "wandb")
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def test_what_runs_a_job_elsewhere_needs_python_alone(imports: list[Import]) -> 
     assert {each.module for each in found if each.package == "flywheel"} <= {"flywheel.jobs.supervisor"}
 
 
-@pytest.mark.parametrize("package", ["lhotse", "matplotlib", "pandas", "scipy"])
+@pytest.mark.parametrize("package", ["boto3", "httpx", "hume", "lhotse", "matplotlib", "pandas", "scipy", "wandb"])
 def test_slow_packages_are_imported_where_they_are_used(imports: list[Import], package: str) -> None:
     at_load = [
         each

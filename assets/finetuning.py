@@ -1,6 +1,7 @@
 """The fine-tuning that the gate allowed."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 import dagster as dg
@@ -14,6 +15,7 @@ from flywheel.recipes.bases import read_base
 from flywheel.recipes.finetuning import TrainingRun, chosen_hyperparameters, epochs_table, finetune
 from resources.compute.resource import Compute
 from resources.data_folder import DataFolder
+from resources.tracking.resource import Tracking
 
 
 class FinetuningConfig(dg.Config):
@@ -43,7 +45,11 @@ class FinetuningConfig(dg.Config):
     ),
 )
 def adapted_model(
-    context: dg.AssetExecutionContext, config: FinetuningConfig, data: DataFolder, compute: Compute
+    context: dg.AssetExecutionContext,
+    config: FinetuningConfig,
+    data: DataFolder,
+    compute: Compute,
+    tracking: Tracking,
 ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
     """Fine-tune the base on the training rows in a compute job."""
     with cycle_step(context) as cycle:
@@ -54,15 +60,17 @@ def adapted_model(
         hyperparameters = chosen_hyperparameters(base, config.hyperparameters, accelerator=accelerator)
 
         def train() -> dg.MaterializeResult:
-            run = finetune(
-                base,
-                folder,
-                hyperparameters,
-                backend,
-                context.log.info,
-                accelerator=accelerator,
-                timeout=config.timeout_seconds,
-            )
+            told = {"cycle": cycle, "hyperparameters": asdict(hyperparameters), "backend": backend.name}
+            with tracking.losses(cycle, told, context.log.info) as follow:
+                run = finetune(
+                    base,
+                    folder,
+                    hyperparameters,
+                    backend,
+                    follow,
+                    accelerator=accelerator,
+                    timeout=config.timeout_seconds,
+                )
             return _trained(run, folder)
 
         yield from rented_step("adapted_model", train)

@@ -1,0 +1,275 @@
+"""A cycle's run: its identity, the part that a training writes, and the part that its results are."""
+
+import hashlib
+import json
+import secrets
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from flywheel.compute import Seconds
+from flywheel.cycle_page import newest_page
+from flywheel.cycles import CycleFolder
+from flywheel.files import read_json, write_json, write_text
+from flywheel.locks import held
+from flywheel.manifest import read_manifest, write_manifest
+from flywheel.tracking import AXES, CycleRecord, portable_manifests
+from resources.tracking.account import Account
+from resources.tracking.parts import NotTracked, PartWriter, Sending, pending, sending
+
+__all__ = ["CycleRun", "Say", "TrainingPart", "run_of", "send_pending", "write_results"]
+
+Say = Callable[[str], None]
+
+_LONGEST_TRAINING: Final[Seconds] = 7 * 24 * 3600.0
+_ENDS_WITHIN: Final[Seconds] = 60.0
+_INTERRUPTED_ENDS_WITHIN: Final[Seconds] = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class CycleRun:
+    """One run of W&B's: a cycle of a data folder.
+
+    Args:
+        id: the same whenever and however often the cycle runs.
+        cycle: its name, and the run's.
+        owner: the data folder's name for itself, eight digits.
+        root: the folder of all runs.
+        account: where it belongs.
+    """
+
+    id: str
+    cycle: str
+    owner: str
+    root: Path
+    account: Account
+
+    @property
+    def folder(self) -> Path:
+        """Of this run's parts."""
+        return self.root / self.cycle
+
+    def opening(self, config: Mapping[str, Any], notes: str = "") -> dict[str, Any]:
+        """The first message to the writer of a part."""
+        return {
+            "id": self.id,
+            "name": self.cycle,
+            "project": self.account.project,
+            "entity": self.account.entity,
+            "notes": notes,
+            "config": dict(config),
+            "axes": dict(AXES),
+        }
+
+    def new_part(self, name: str) -> Path:
+        """Where a new part may lie."""
+        return self.folder / f"{name}-{secrets.token_hex(4)}"
+
+    @property
+    def url(self) -> str:
+        """Its page; empty where it was never sent."""
+        file = self.folder / "url"
+        return file.read_text(encoding="utf-8") if file.exists() else ""
+
+
+def run_of(cycle: str, root: Path, account: Account) -> CycleRun:
+    """The run of `cycle`. Runs of two data folders differ, wherever these lie: each has a name of its own, drawn
+    once and kept in `root`. Raises `OSError` where that cannot be written."""
+    name = root / "owner"
+    with held(root / "lock"):
+        if not name.exists():
+            write_text(name, secrets.token_hex(4))
+    owner = name.read_text(encoding="utf-8")
+    content = "\0".join((account.entity, account.project, owner, cycle))
+    return CycleRun(hashlib.sha256(content.encode()).hexdigest()[:16], cycle, owner, root, account)
+
+
+class TrainingPart:
+    """The part that a training writes: losses, as they come. Nothing that is wrong with it is raised.
+
+    Args:
+        start: opens the part's run; called with the first losses, so that a training that was done before leaves
+            no part.
+        config: what the training is run with.
+        say: is told what is wrong: once of writing, once of sending.
+    """
+
+    def __init__(self, start: Callable[[], CycleRun], config: Mapping[str, Any], say: Say) -> None:
+        self._start, self._config, self._say = start, config, say
+        self._writer: PartWriter | None = None
+        self._writes = True
+        self._live: Sending | None = None
+        self._sends = False
+        self._run: CycleRun | None = None
+        self._open = ExitStack()
+
+    def log(self, figures: Mapping[str, float]) -> None:
+        """Write figures; online, see to it that they are sent."""
+        if not self._writes:
+            return
+        try:
+            if self._writer is None:
+                self._run = self._start()
+                self._sends = self._run.account.mode == "online"
+                self._writer = PartWriter(
+                    self._run.root, self._run.new_part("training"), self._run.opening(self._config)
+                )
+            self._writer.send({"log": dict(figures)})
+            if self._live is not None:
+                # What the client says must be read, or it would wait for that.
+                self._live.is_over(0.0)
+            elif self._sends:
+                self._follow(self._run, self._writer.file)
+        except (NotTracked, OSError) as error:
+            self._give_up(error)
+
+    def end(self, *, exit_code: int, wait: Seconds) -> None:
+        """End the part; wait at most `wait` seconds for what is still to be sent."""
+        with self._open:
+            try:
+                if self._writer is not None:
+                    within = _INTERRUPTED_ENDS_WITHIN if exit_code else _ENDS_WITHIN
+                    self._writer.close([{"exit_code": exit_code}], within=within)
+                if self._live is not None:
+                    self._live.is_over(wait)
+                    self._say_unsent(self._live.problem())
+            except (NotTracked, OSError) as error:
+                self._give_up(error)
+
+    def _follow(self, run: CycleRun | None, file: Path) -> None:
+        # The client that sends cannot begin with a file in which nothing stands yet.
+        if run is None or file.stat().st_size == 0:
+            return
+        if problem := run.account.unreachable():
+            self._sends = False
+            self._say_unsent(problem)
+        else:
+            self._live = self._open.enter_context(
+                sending(run.root, [file], timeout=_LONGEST_TRAINING, live=True)
+            )
+
+    def _say_unsent(self, problem: str) -> None:
+        if problem:
+            self._say(f"W&B: the losses are kept and not sent yet: {problem}; tracked_run will send them")
+
+    def _give_up(self, error: Exception) -> None:
+        if self._writes:
+            self._say(f"W&B: the losses cannot be kept for it: {error}")
+        self._writes = False
+
+
+def write_results(
+    run: CycleRun, record: CycleRecord, folder: CycleFolder, model: Path | None, *, audio: bool
+) -> bool:
+    """Write the part that holds what `record` says, with its artifacts; whether that was done before.
+
+    Args:
+        run: the run of the cycle; its folder is locked by the caller.
+        record: of the cycle.
+        folder: of the cycle.
+        model: the file of the promoted model, if there is one; it never changes.
+        audio: whether the speech of the manifest goes along.
+
+    Raises:
+        NotTracked, OSError: it could not be written.
+    """
+    content = json.dumps([run.id, asdict(record), model and model.name, audio], sort_keys=True)
+    digest = hashlib.sha256(content.encode()).hexdigest()
+    known = run.folder / "results.json"
+    if known.exists() and (done := read_json(known))["digest"] == digest and Path(done["file"]).exists():
+        return True
+    with tempfile.TemporaryDirectory(prefix="flywheel-") as scratch:
+        artifacts = [
+            _page_artifact(run, folder),
+            _manifest_artifact(run, record, folder, Path(scratch), audio=audio),
+            *([_model_artifact(run, record, model)] if model is not None else []),
+        ]
+        part = PartWriter(run.root, run.new_part("results"), run.opening(record.config, record.headline))
+        tables = {name: asdict(table) for name, table in record.tables.items()}
+        part.close(
+            [
+                {"log": dict(record.figures), "tables": tables, "page": record.page},
+                *({"artifact": artifact} for artifact in artifacts),
+                {"exit_code": 0},
+            ]
+        )
+    write_json(known, {"digest": digest, "file": str(part.file)})
+    return False
+
+
+def _artifact(run: CycleRun, name: str, kind: str, **more: Any) -> dict[str, Any]:
+    """A message's artifact, see `resources.tracking.writer`; one collection for all cycles of a data folder."""
+    artifact = {"metadata": {}, "copied": {}, "kept": {}, "used": False, **more}
+    return {"name": f"{name}-{run.owner}", "type": kind, "alias": run.cycle, **artifact}
+
+
+def _page_artifact(run: CycleRun, folder: CycleFolder) -> dict[str, Any]:
+    page = newest_page(folder)
+    pages = [] if page is None else [page, page.with_suffix(".png")]
+    scores = [folder.baseline.scores, folder.next.scores]
+    return _artifact(
+        run,
+        "leaderboard",
+        "leaderboard",
+        copied={
+            **{file.name: str(file) for file in pages if file.exists()},
+            **{f"{file.parent.name}/{file.name}": str(file) for file in scores if file.exists()},
+        },
+    )
+
+
+def _manifest_artifact(
+    run: CycleRun, record: CycleRecord, folder: CycleFolder, scratch: Path, *, audio: bool
+) -> dict[str, Any]:
+    """The cycle's manifests, which its run has made and learned from."""
+    copied = {folder.split.name: str(folder.split)}
+    for name, rows in portable_manifests(folder).items():
+        write_manifest(scratch / name, rows)
+        copied[name] = str(scratch / name)
+    # Speech is named by its content and never changes.
+    files = [Path(row.audio_filepath) for row in read_manifest(folder.manifest)] if audio else []
+    return _artifact(
+        run,
+        "manifest",
+        "dataset",
+        copied=copied,
+        kept={f"audio/{file.name}": str(file) for file in files},
+        metadata={"manifest": record.config["manifest"], "cycle": run.cycle},
+        used=True,
+    )
+
+
+def _model_artifact(run: CycleRun, record: CycleRecord, model: Path) -> dict[str, Any]:
+    return _artifact(
+        run,
+        "model",
+        "model",
+        kept={"adapted_model.nemo": str(model)},
+        metadata={
+            "sha256": model.stem,
+            "cycle": run.cycle,
+            **{name: record.config[name] for name in ("base", "manifest")},
+        },
+    )
+
+
+def send_pending(run: CycleRun, say: Say, *, within: Seconds) -> str:
+    """Send the parts that are here only, in at most about `within` seconds; why not all has arrived, or nothing.
+
+    Raises `OSError` where the run's folder cannot be written.
+    """
+    files = pending(run.folder, run.id)
+    if not files:
+        return ""
+    if problem := run.account.unreachable():
+        return problem
+    say(f"W&B: sending to {run.account.server}, for at most {within:.0f} s")
+    with sending(run.root, files, timeout=within) as sent:
+        sent.is_over(within + 1.0)
+        url, problem = sent.url(), sent.problem()
+    if url:
+        write_text(run.folder / "url", url)
+    return problem

@@ -1,0 +1,156 @@
+"""A cycle's folder as a cycle leaves it, made by the domain's own functions; speech and models alone are not real."""
+
+import hashlib
+import itertools
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from flywheel.cycle_page import write_page
+from flywheel.cycles import CycleFolder, EvalFolder
+from flywheel.decision import decide
+from flywheel.evaluation import evaluated_rows, row_scores, score
+from flywheel.files import sha256_of_file, write_json, write_jsonl
+from flywheel.gate import GateSettings, evaluate_gate
+from flywheel.manifest import ManifestRow, clinical_rows_by_category, read_manifest, write_manifest
+from flywheel.recipes.bases import BUNDLED, Base
+from flywheel.recipes.finetuning import TINY
+from flywheel.registry import Registry
+from flywheel.scoring.comparison import compare
+from flywheel.splits import SplitSettings, split_rows
+
+TERMS = {
+    "drug": ("cefazolin", "metoprolol", "apixaban", "enoxaparin", "amiodarone", "rivaroxaban"),
+    "procedure": ("cholecystectomy", "thoracentesis", "colonoscopy"),
+}
+CONTEXTS = (
+    "the patient was given {} today",
+    "please review {} with the team",
+    "there is a history of {} in the chart",
+    "we noted {} before the round",
+)
+GENERAL = ("the bus was late again this morning", "we walked along the river", "she left her coat at home")
+VOICES = ("espeak:en-us+m3", "espeak:en-gb+f2")
+UNSEEN_VOICE = "espeak:en-gb-x-rp+f4"
+EPOCHS = [
+    {"epoch": 1, "steps": 20, "train_loss": 2.123456789, "val_wer": 0.4123456789, "val_loss": 1.987654321},
+    {"epoch": 2, "steps": 40, "train_loss": 0.512345678, "val_wer": 0.1298765432, "val_loss": 0.487654321},
+]
+LINES = (
+    "loading NeMo, 12 s",
+    "rows seen: train 60 of 60",
+    "epoch 1 step 20 of 40 loss 2.1235 (0.10 s a step, 2 s left)",
+    "epoch 1 done: train_loss 2.1235, val_wer 0.4123, val_loss 1.9877",
+    "epoch 2 step 40 of 40 loss 0.5123 (0.10 s a step, 0 s left)",
+    "epoch 2 done: train_loss 0.5123, val_wer 0.1299, val_loss 0.4877",
+)
+"""What the job of this cycle's training printed."""
+
+
+def rows(speech: Path) -> Iterator[ManifestRow]:
+    clinical = [
+        (context.format(term), term, category, voice)
+        for category, terms in TERMS.items()
+        for term, context, voice in itertools.product(terms, CONTEXTS, (*VOICES, UNSEEN_VOICE))
+    ]
+    general = [(text, None, None, voice) for text, voice in itertools.product(GENERAL, VOICES)]
+    for text, term, category, voice in [*clinical, *general]:
+        name = hashlib.sha256(f"{text}{voice}".encode()).hexdigest()
+        (speech / f"{name}.wav").write_bytes(f"RIFF {name}".encode())
+        yield ManifestRow(
+            id=name,
+            audio_filepath=str(speech / f"{name}.wav"),
+            text=text,
+            duration=2.5,
+            sampling_rate=16000,
+            term=term,
+            entity_category=category,
+            ipa_source="espeak_g2p",
+            voice_id=voice,
+            noise_level="clean",
+            context_type="dictation" if term else None,
+            synthesis_group=name,
+        )
+
+
+def heard(row: ManifestRow, *, misses_every: int) -> str:
+    """What a model hears that misses the term of one row in `misses_every`."""
+    missed = row.term is not None and int(row.id[:8], 16) % misses_every == 0
+    return row.text.replace(row.term or "", "something") if missed else row.text
+
+
+def evaluation(folder: EvalFolder, label: str, *, misses_every: int) -> None:
+    write_jsonl(
+        folder.hyps,
+        (
+            {
+                **row.model_dump(exclude={"audio_filepath", "duration", "sampling_rate"}, exclude_none=True),
+                "pred_text": heard(row, misses_every=misses_every),
+            }
+            for row in read_manifest(folder.rows)
+        ),
+    )
+    write_json(folder.transcription, {"seconds": 21.4})
+    score(folder, label)
+
+
+def baseline_cycle(data: Path, cycle: str = "cycle1", *, minimum_rows: int = 50) -> CycleFolder:
+    """A cycle up to its gate, which more `minimum_rows` than there are keep closed."""
+    folder = CycleFolder(data, cycle)
+    (data / "speech").mkdir(parents=True, exist_ok=True)
+    write_manifest(folder.manifest, tuple(rows(data / "speech")))
+    settings = SplitSettings(unseen_voices=(UNSEEN_VOICE,), replay_fraction=0.3)
+    done = split_rows(read_manifest(folder.manifest), settings)
+    write_manifest(folder.train, [row for row in done.rows if row.subset in ("train", "replay")])
+    write_manifest(folder.development, done.subset("development"))
+    write_manifest(folder.validation, done.subset("validation"))
+    for each in (folder.baseline, folder.next):
+        write_manifest(each.rows, evaluated_rows(done.rows))
+    write_json(folder.split, {"settings": asdict(settings), "counts": done.counts, "warnings": done.warnings})
+    base = data / "base.nemo"
+    base.write_bytes(b"the base")
+    write_json(folder.base_model, Base("bundled", base, BUNDLED).to_dict())
+    evaluation(folder.baseline, "bundled", misses_every=1)
+    gate = evaluate_gate(
+        score(folder.baseline, "bundled"),
+        clinical_rows_by_category(read_manifest(folder.manifest)),
+        cycle=folder.number,
+        settings=GateSettings(minimum_rows=minimum_rows, minimum_rows_per_category=1),
+    )
+    assert gate.open == (minimum_rows <= 108), gate.advice
+    write_json(folder.gate, gate.to_dict())
+    write_page(folder)
+    return folder
+
+
+def trained_cycle(data: Path, cycle: str = "cycle1") -> CycleFolder:
+    """A whole cycle whose model was promoted."""
+    folder = baseline_cycle(data, cycle)
+    folder.adapted_model.write_bytes(f"the model of {cycle}".encode())
+    write_json(
+        folder.training_run_info,
+        {
+            "backend": "local",
+            "hyperparameters": asdict(TINY),
+            "rows_seen": {"train": 60, "validation": 8},
+            "epochs": EPOCHS,
+            "steps": 40,
+            "seed": TINY.seed,
+            "best": EPOCHS[-1],
+            "seconds": 61.5,
+            "billed_seconds": 0.0,
+            "cost_usd": 0.0,
+            "model_sha256": sha256_of_file(folder.adapted_model),
+        },
+    )
+    evaluation(folder.next, f"fine-tuned in {cycle}", misses_every=9)
+    comparison = compare(row_scores(folder.baseline), row_scores(folder.next), priority_categories=("drug",))
+    decision = decide(comparison)
+    assert decision.promote, decision.reasons
+    write_json(folder.comparison, comparison.to_dict())
+    write_json(folder.decision, decision.to_dict())
+    Registry(data / "models").promote(
+        folder.adapted_model, cycle=cycle, base_model=BUNDLED, decision=" ".join(decision.reasons)
+    )
+    write_page(folder)
+    return folder

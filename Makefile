@@ -1,6 +1,6 @@
 # make run    one whole cycle through the Dagster graph (CYCLE=cycle2 for the next)
 # make test   every test; make lint: ruff and mypy; make ui: the Dagster interface
-# make doctor what each compute backend needs and has; make sweep: ends what a crashed run left running
+# make doctor what a cycle needs, of the machine and of each service, and has; make sweep: ends what a crashed run left running
 # make base   trains the bundled base model again (about an hour and a half on two cores)
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CYCLE ?= cycle1
@@ -32,7 +32,7 @@ ui: $(READY)
 	$(BIN)/dagster dev
 
 doctor: $(READY)
-	@$(BIN)/python -m resources.compute.doctor
+	@$(BIN)/python -m resources.doctor
 
 sweep: $(READY)
 	@$(BIN)/python -m resources.compute.sweep

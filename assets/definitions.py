@@ -9,13 +9,18 @@ from assets.evaluation import base_model, baseline_eval, next_eval
 from assets.finetuning import adapted_model
 from assets.gate import gate
 from assets.leaderboard import decision, leaderboard, promotion
+from assets.object_store import bucket_copy
 from assets.pronunciation import pronunciations
+from assets.readiness import ready
 from assets.sensors import after_a_cancelled_run, after_a_failed_run, lease_sweep
 from assets.splits import split
+from assets.tracking import tracked_run
 from resources.compute.resource import Compute
 from resources.data_folder import DataFolder
 from resources.dictionary import Dictionary
+from resources.object_store.resource import ObjectStore
 from resources.speech.resource import Speech
+from resources.tracking.resource import Tracking
 
 _DATA = DataFolder()
 
@@ -36,14 +41,18 @@ defs = dg.Definitions(
         decision,
         promotion,
         leaderboard,
+        tracked_run,
+        bucket_copy,
     ],
-    asset_checks=[schema, audio],
+    asset_checks=[ready, schema, audio],
     sensors=[lease_sweep, after_a_failed_run, after_a_cancelled_run],
     resources={
         "data": _DATA,
         "voices": Speech(),
         "compute": Compute(data=_DATA),
         "dictionary": Dictionary(data=_DATA),
+        "tracking": Tracking(data=_DATA),
+        "store": ObjectStore(),
     },
     loggers={"console": console},
     # Steps that need cores or memory of their own run as compute jobs; a process a step would only cost

@@ -143,7 +143,10 @@ class DockerBackend:
             Finding("image", True, f"{name}, {image.get('Size', 0) / 1e9:.1f} GB")
             if image
             else Finding(
-                "image", False, f"{name} is not here: the first job pulls it, or `docker pull {name}`"
+                "image",
+                False,
+                f"{name} is not here: the first job pulls it, or `docker pull {name}`",
+                needed=False,
             ),
             self._gpu_finding(about),
             _disk(str(about.get("DockerRootDir", "")), has_image=image is not None),

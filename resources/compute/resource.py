@@ -35,11 +35,15 @@ class Compute(dg.ConfigurableResource):
         """Remember the run, which leases name."""
         self._run_id = context.run.run_id if context.run else ""
 
+    @property
+    def chosen(self) -> str:
+        """The name of the backend that jobs run on unless their asset says otherwise; it may be a wrong one."""
+        return self.backend or os.environ.get(BACKEND_VARIABLE) or "local"
+
     def connect(self, backend: str = "") -> Backend:
         """The backend called `backend`, else the configured one; a wrong name is a `FlywheelError` that lists the
         right ones."""
-        chosen = self.backend or os.environ.get(BACKEND_VARIABLE) or "local"
-        return backend_named(backend or chosen)(
+        return backend_named(backend or self.chosen)(
             Settings(
                 work_root=self.data.work,
                 leases=self.leases,
@@ -47,7 +51,7 @@ class Compute(dg.ConfigurableResource):
                 grace=self.grace_seconds,
                 keep_failed=self.keep_failed,
                 consent=self.consent_to_cost or os.environ.get(CONSENT_VARIABLE, ""),
-                options=self.options if backend in ("", chosen) else {},
+                options=self.options if backend in ("", self.chosen) else {},
             )
         )
 

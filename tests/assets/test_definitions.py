@@ -12,7 +12,9 @@ GRAPH = {
     "term_seed": ("corpus", set()),
     "sentences": ("corpus", {"term_seed"}),
     "pronunciations": ("corpus", {"term_seed", "sentences"}),
-    "speech": ("corpus", {"sentences", "pronunciations"}),
+    "audition_page": ("corpus", {"pronunciations"}),
+    "speech_ticket": ("corpus", {"pronunciations"}),
+    "speech": ("corpus", {"sentences", "pronunciations", "speech_ticket"}),
     "manifest": ("corpus", {"sentences", "pronunciations", "speech"}),
     "split": ("corpus", {"manifest"}),
     "base_model": ("evaluation", set()),
@@ -24,10 +26,18 @@ GRAPH = {
     "decision": ("decision", {"baseline_eval", "gate_decision", "next_eval"}),
     "promoted_model": ("decision", {"adapted_model", "base_model", "decision"}),
     "leaderboard": ("decision", {"gate_decision", "decision"}),
+    "tracked_run": ("decision", {"leaderboard", "promoted_model"}),
+    "bucket_copy": ("decision", {"leaderboard", "promoted_model"}),
 }
-BLOCKING = {("manifest", "schema"), ("manifest", "audio"), *(("split", name) for name in LEAK_CHECKS)}
+BLOCKING = {
+    ("term_seed", "ready"),
+    ("manifest", "schema"),
+    ("manifest", "audio"),
+    *(("split", name) for name in LEAK_CHECKS),
+}
 CHECKS = {
     *BLOCKING,
+    ("audition_page", "judged"),
     *(("gate_decision", name) for name in GATE_CRITERIA),
     ("adapted_model", "rows_seen"),
     *((name, "nothing_left_running") for name in ("baseline_eval", "adapted_model", "next_eval")),
@@ -69,9 +79,9 @@ def test_an_asset_says_what_it_is(specs: dict[str, dg.AssetSpec], name: str) -> 
     assert spec.description.endswith(".")
 
 
-def test_only_what_a_decision_may_withhold_can_be_skipped(specs: dict[str, dg.AssetSpec]) -> None:
+def test_only_what_a_decision_or_a_service_that_is_off_may_withhold_can_be_skipped(specs: dict[str, dg.AssetSpec]) -> None:
     skippable = {name for name, spec in specs.items() if spec.skippable}
-    assert skippable == {"training_ticket", "promoted_model"}
+    assert skippable == {"speech_ticket", "training_ticket", "promoted_model", "tracked_run", "bucket_copy"}
 
 
 def test_these_are_the_checks() -> None:
@@ -79,7 +89,7 @@ def test_these_are_the_checks() -> None:
     assert {(key.asset_key.to_user_string(), key.name) for key in keys} == CHECKS
 
 
-def test_a_damaged_corpus_or_a_leak_stops_the_run() -> None:
+def test_what_is_missing_a_damaged_corpus_or_a_leak_stops_the_run() -> None:
     graph = defs.resolve_asset_graph()
     blocking = {key for key in graph.asset_check_keys if graph.get_check_spec(key).blocking}
     assert {(key.asset_key.to_user_string(), key.name) for key in blocking} == BLOCKING

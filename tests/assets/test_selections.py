@@ -11,9 +11,11 @@ from assets.antlr import read_new_tables
 from assets.definitions import defs
 
 REPOSITORY = Path(__file__).parents[2]
-CORPUS = {"term_seed", "sentences", "pronunciations", "speech", "manifest", "split"}
+AUDITION = {"audition_page", "speech_ticket"}
+CORPUS = {"term_seed", "sentences", "pronunciations", "speech", "manifest", "split"} | AUDITION
 TRAINING = {"gate_decision", "training_ticket", "adapted_model"}
-DECISION = {"decision", "promoted_model", "leaderboard"}
+AFTERWARDS = {"tracked_run", "bucket_copy"}
+DECISION = {"decision", "promoted_model", "leaderboard"} | AFTERWARDS
 EVALUATION = {"base_model", "baseline_eval", "next_eval"}
 ALL = CORPUS | TRAINING | DECISION | EVALUATION
 
@@ -29,13 +31,13 @@ ALL = CORPUS | TRAINING | DECISION | EVALUATION
         ("not group:corpus", ALL - CORPUS),
         ("group:training or group:decision", TRAINING | DECISION),
         ("group:training and kind:nemo", {"adapted_model"}),
-        ("+key:split", CORPUS),
+        ("+key:split", CORPUS - {"audition_page"}),
         ("1+key:split", {"manifest", "split"}),
         ("gate_decision+", {"gate_decision", "decision", "leaderboard"}),
         ("key:adapted_model+", {"adapted_model", "next_eval"} | DECISION),
         ("key:adapted_model+1", {"adapted_model", "next_eval", "promoted_model"}),
         ("(key:split or key:manifest) and group:corpus", {"split", "manifest"}),
-        ("sinks(*)", {"leaderboard", "promoted_model"}),
+        ("sinks(*)", {"audition_page"} | AFTERWARDS),
         ('owner:"team:clinical-asr"', ALL),
     ],
 )

@@ -11,7 +11,15 @@ import dagster as dg
 from assets.cycles import CYCLES, OWNERS, cycle_step
 from flywheel import bundled
 from flywheel.audio_preflight import AudioError, check_audio
-from flywheel.corpus import manifest_rows, plan_rows, speak
+from flywheel.corpus import (
+    dropped_rows,
+    manifest_rows,
+    plan_rows,
+    read_dropped,
+    speak,
+    spoken_before,
+    write_dropped,
+)
 from flywheel.cycles import latest_earlier
 from flywheel.errors import FlywheelError
 from flywheel.files import sha256_of_file
@@ -106,7 +114,7 @@ def sentences(context: dg.AssetExecutionContext, data: DataFolder) -> dg.Materia
     group_name="corpus",
     kinds={"audio"},
     owners=OWNERS,
-    deps=[sentences, dg.AssetKey("pronunciations")],
+    deps=[sentences, dg.AssetKey("pronunciations"), dg.AssetKey("speech_ticket")],
     partitions_def=CYCLES,
     code_version="1",
     description=(
@@ -115,31 +123,39 @@ def sentences(context: dg.AssetExecutionContext, data: DataFolder) -> dg.Materia
     ),
 )
 def speech(context: dg.AssetExecutionContext, data: DataFolder, voices: Speech) -> dg.MaterializeResult:
-    """Speak every sentence in its voices, clean and with noise."""
+    """Speak every sentence in its voices, clean and with noise; what cannot be spoken is listed."""
     with cycle_step(context) as cycle:
         folder = data.cycle(cycle)
+        engine = voices.synthesizer
+        context.log.info(voices.said)
         planned = plan_rows(
             read_sentences(folder.sentences), voices.casting, read_lexicon(folder.pronunciations)
         )
         rendering = speak(
             planned,
             data.speech,
-            voices.synthesizer,
+            engine,
             workers=voices.workers or None,
             on_progress=_progress(context, "speech"),
+            log=context.log.info,
+            allowed_drops=voices.allowed_drops,
         )
+        dropped = dropped_rows(planned, rendering, engine)
+        write_dropped(folder.dropped, dropped)
         return dg.MaterializeResult(
-            data_version=dg.DataVersion(
-                content_hash(manifest_rows(planned, rendering, data.speech, voices.synthesizer))
-            ),
+            data_version=dg.DataVersion(content_hash(manifest_rows(planned, rendering, data.speech, engine))),
             metadata={
                 "files": len(rendering.seconds),
                 "synthesised": rendering.synthesised,
                 "mixed with noise": rendering.mixed,
                 "cache_hits": rendering.cache_hits,
                 "hours": round(sum(rendering.seconds.values()) / 3600, 3),
-                "engine": f"{voices.synthesizer.name} {voices.synthesizer.version}",
-                "listen to": dg.MetadataValue.path(planned[0].take.path(data.speech, voices.synthesizer)),
+                "engine": f"{engine.name} {engine.version}",
+                "chosen": voices.said,
+                "dropped": len(dropped),
+                "characters bought": rendering.purchases.characters,
+                "cost estimate in USD": round(rendering.purchases.usd, 2),
+                "listen to": dg.MetadataValue.path(next(iter(rendering.seconds)).path(data.speech, engine)),
             },
         )
 
@@ -154,19 +170,21 @@ def speech(context: dg.AssetExecutionContext, data: DataFolder, voices: Speech) 
     description="The NeMo manifest with the clinical extension, one row per utterance.",
 )
 def manifest(context: dg.AssetExecutionContext, data: DataFolder, voices: Speech) -> dg.MaterializeResult:
-    """Write the rows of the cycle; the checks read the file and the audio again."""
+    """Write the rows of the cycle, whose audio is all there; the checks read the file and the audio again."""
     with cycle_step(context) as cycle:
         folder = data.cycle(cycle)
         planned = plan_rows(
             read_sentences(folder.sentences), voices.casting, read_lexicon(folder.pronunciations)
         )
-        rendering = speak(planned, data.speech, voices.synthesizer, on_progress=_progress(context, "speech"))
+        dropped = read_dropped(folder.dropped)
+        rendering = spoken_before(planned, data.speech, voices.synthesizer, dropped)
         rows = manifest_rows(planned, rendering, data.speech, voices.synthesizer)
         write_manifest(folder.manifest, rows)
         return dg.MaterializeResult(
             data_version=dg.DataVersion(content_hash(rows)),
             metadata={
                 "rows": len(rows),
+                "dropped": len(dropped),
                 "clinical rows": sum(row.is_clinical for row in rows),
                 "general rows": sum(not row.is_clinical for row in rows),
                 "by noise_level": dg.MetadataValue.json(Counter(row.noise_level for row in rows)),

@@ -2,17 +2,18 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
 from flywheel.errors import FlywheelError
+from flywheel.files import read_jsonl, write_jsonl
 from flywheel.manifest import ManifestRow
 from flywheel.pronunciation.lexicon import Lexicon
 from flywheel.sentences import Sentence
 from flywheel.speech.noise import CLEAN, snr_db
 from flywheel.speech.prescriptions import Prescription
-from flywheel.speech.rendering import Rendering, render
+from flywheel.speech.rendering import Rendering, render, rendered_before
 from flywheel.speech.synthesis import SAMPLING_RATE, Synthesizer, Utterance, Voice, g2p_source
 from flywheel.speech.takes import Take, with_noise
 
@@ -136,16 +137,85 @@ def speak(
     *,
     workers: int | None = None,
     on_progress: Callable[[int, int], None],
+    log: Callable[[str], None] = lambda line: None,
+    allowed_drops: int = 0,
 ) -> Rendering:
-    """Make the audio of every planned row that is not in `cache` yet; see `render` for what it raises."""
-    takes = [row.take for row in planned]
-    return render(takes, cache, synthesizer, workers=workers, on_progress=on_progress)
+    """Make the audio of every planned row that is not in `cache` yet; see `render` for what it takes and raises."""
+    return render(
+        [row.take for row in planned],
+        cache,
+        synthesizer,
+        workers=workers,
+        on_progress=on_progress,
+        log=log,
+        allowed_drops=allowed_drops,
+    )
+
+
+def spoken_before(
+    planned: Sequence[PlannedRow], cache: Path, synthesizer: Synthesizer, dropped: Sequence["DroppedRow"]
+) -> Rendering:
+    """The audio of the planned rows as it lies in `cache`, without those that were dropped.
+
+    Raises `SpeechMissing` where a row has no audio and was not dropped: nothing is spoken here.
+    """
+    return rendered_before(
+        [row.take for row in planned], cache, synthesizer, dropped={row.id for row in dropped}
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DroppedRow:
+    """A row that is not in the manifest for want of audio, with the `reason`; `id` is the one it would have."""
+
+    id: str
+    text: str
+    term: str | None
+    voice_id: str
+    noise_level: str
+    reason: str
+
+
+def dropped_rows(
+    planned: Sequence[PlannedRow], rendering: Rendering, synthesizer: Synthesizer
+) -> tuple[DroppedRow, ...]:
+    """The rows that `rendering` dropped, in the order planned."""
+    return tuple(
+        DroppedRow(
+            id=row.take.key(synthesizer),
+            text=row.sentence.text,
+            term=row.sentence.term,
+            voice_id=row.take.utterance.voice.voice_id,
+            noise_level=row.take.noise_level,
+            reason=rendering.dropped[row.take],
+        )
+        for row in planned
+        if row.take in rendering.dropped
+    )
+
+
+def write_dropped(path: Path, rows: Sequence[DroppedRow]) -> None:
+    """Write one JSON object a row; where there are none, there is no file."""
+    if rows:
+        write_jsonl(path, map(asdict, rows))
+    else:
+        path.unlink(missing_ok=True)
+
+
+def read_dropped(path: Path) -> tuple[DroppedRow, ...]:
+    """The rows that `write_dropped` wrote; a file that holds something else is a `FlywheelError`."""
+    if not path.exists():
+        return ()
+    try:
+        return tuple(DroppedRow(**row) for row in read_jsonl(path))
+    except TypeError:
+        raise FlywheelError(f"{path}: not a list of dropped rows; materialise speech again") from None
 
 
 def manifest_rows(
     planned: Sequence[PlannedRow], rendering: Rendering, cache: Path, synthesizer: Synthesizer
 ) -> tuple[ManifestRow, ...]:
-    """The manifest's rows, in the order planned, with absolute audio paths."""
+    """The manifest's rows, in the order planned, with absolute audio paths; without those that were dropped."""
     return tuple(
         ManifestRow(
             id=row.take.key(synthesizer),
@@ -162,4 +232,5 @@ def manifest_rows(
             synthesis_group=row.take.synthesis_group(synthesizer),
         )
         for row in planned
+        if row.take not in rendering.dropped
     )

@@ -1,4 +1,4 @@
-"""What a rented accelerator costs, and the consent without which none is started."""
+"""What a rented accelerator costs, and the consent without which nothing that costs money is started."""
 
 import math
 import os
@@ -22,7 +22,7 @@ _COLUMNS = ("backend", "sku", "gpu_memory_gb", "usd_per_hour", "start_seconds", 
 
 
 class ConsentMissing(FlywheelError):
-    """A backend that costs money was asked to start without consent. Nothing was started."""
+    """A backend or service that costs money was asked for without consent. Nothing was started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +112,15 @@ def estimate(price: Price, job: ComputeJob, *, at_most: Seconds) -> Estimate:
     return Estimate(price, job.name, job.timeout if job.expected is None else job.expected, at_most)
 
 
-def require_consent(consent: str, estimated: Estimate) -> None:
-    """Raise `ConsentMissing`, with what it would cost, unless `consent` is ``YES``."""
+def require_consent(consent: str, estimated: object, *, resource: str = "compute") -> None:
+    """Raise `ConsentMissing`, with what it would cost, unless `consent` is ``YES``.
+
+    Args:
+        estimated: its text says what it would cost.
+        resource: the resource whose configuration takes the consent.
+    """
     if consent != CONSENT:
         raise ConsentMissing(
             f"{estimated}. Nothing was started. To consent, set consent_to_cost: {CONSENT!r} in the run's "
-            f"configuration (resources: compute: config) or {CONSENT_VARIABLE}={CONSENT}; found {consent!r}"
+            f"configuration (resources: {resource}: config) or {CONSENT_VARIABLE}={CONSENT}; found {consent!r}"
         )

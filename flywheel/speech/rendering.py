@@ -1,40 +1,40 @@
-"""Takes become 16 kHz mono PCM16 files: in parallel, cached by content, refused where the audio is bad."""
+"""Takes become 16 kHz mono PCM16 files, cached by content; refused where there is no audio or it is bad.
 
-import multiprocessing
-import os
-import threading
+What has to be made is found out here. An engine on this machine makes it in worker processes (`production`); an engine
+that is paid for is asked for each utterance once (`purchasing`), and only noise is mixed on this machine.
+"""
+
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from multiprocessing.connection import wait
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import soundfile
-import soxr
 
 from flywheel.errors import Problems
-from flywheel.files import atomic_path
-from flywheel.speech import noise
-from flywheel.speech.quality import audio_faults
-from flywheel.speech.synthesis import SAMPLING_RATE, Samples, SynthesisError, Synthesizer, Waveform
+from flywheel.speech.production import produce
+from flywheel.speech.purchasing import Log, Purchases, buy_speech
+from flywheel.speech.synthesis import PaidSynthesizer, Synthesizer
 from flywheel.speech.takes import Take
+
+__all__ = ["OnProgress", "Rendering", "SpeechMissing", "SpeechRefused", "render", "rendered_before"]
 
 OnProgress = Callable[[int, int], None]
 """Called with the number of takes done and the number of all, as takes are done."""
 
-_BATCH = 16
-"""Utterances a worker gets at a time: small enough for lively progress, large enough to be cheap."""
-
 _STALE_SECONDS = 3600.0
 """Age from which a temporary file is taken for a killed run's; a file takes less than a second to write."""
+_NAMED = 5
 
 
 class SpeechRefused(Problems):
     """Takes whose audio must not enter a corpus; each line names the text, the voice and the fault."""
+
+
+class SpeechMissing(Problems):
+    """Takes that have no audio yet; the lines name some of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +42,20 @@ class Rendering:
     """The result of `render`.
 
     Args:
-        seconds: of audio of each take.
+        seconds: of audio of each take; those that were dropped are not in it.
         synthesised: utterances spoken, also those of which only noisy takes were asked for.
         mixed: noisy files made.
         cache_hits: takes whose file was there.
+        dropped: takes that have no audio, each with the reason; at most as many as were allowed.
+        purchases: what was bought from an engine that is paid for.
     """
 
     seconds: dict[Take, float]
     synthesised: int
     mixed: int
     cache_hits: int
+    dropped: Mapping[Take, str] = field(default_factory=dict)
+    purchases: Purchases = field(default_factory=Purchases)
 
 
 def render(
@@ -61,6 +65,8 @@ def render(
     *,
     workers: int | None = None,
     on_progress: OnProgress = lambda done, total: None,
+    log: Log = lambda line: None,
+    allowed_drops: int = 0,
 ) -> Rendering:
     """Make every take's file in `cache` that is not there yet.
 
@@ -71,45 +77,134 @@ def render(
         synthesizer: copied into each worker process, so it must be picklable.
         workers: processes; by default one a core.
         on_progress: called in the calling thread.
+        log: told what a paid engine will cost before it is called, and how that gets on.
+        allowed_drops: how many takes may be without audio in the end.
 
     Raises:
-        SpeechRefused: with every refused take; those that are fine are kept in the cache.
+        SpeechRefused: with every refused take, where these are more than are allowed, or all; those that are fine
+            are kept in the cache.
+        ConsentMissing, ServiceRefused: of a paid engine; see `buy_speech`.
     """
     cache.mkdir(parents=True, exist_ok=True)
     _sweep(cache)
+    missing = _missing(takes, cache, synthesizer)
+    progress = _Progress(missing, total=len(set(takes)), report=on_progress)
+    purchases = Purchases()
+    faults: dict[str, Sequence[str]] = {}
+    if isinstance(synthesizer, PaidSynthesizer):
+        purchases = _buy(missing, cache, synthesizer, log, progress)
+        faults |= {group: [reason] for group, reason in purchases.refused.items()}
+    spoken = purchases.kept
+    to_produce = [
+        group
+        for key, group in missing.items()
+        if key not in faults and not all(take.path(cache, synthesizer).exists() for take in group)
+    ]
+    for produced in produce(to_produce, cache, synthesizer, workers):
+        for group, was_spoken, found in produced:
+            spoken += was_spoken
+            if found:
+                faults[group[0].synthesis_group(synthesizer)] = found
+        progress.done([take for group, _spoken, _found in produced for take in group])
+    dropped = {take: "; ".join(found) for key, found in faults.items() for take in missing[key]}
+    if len(dropped) > allowed_drops or (dropped and len(dropped) == progress.total):
+        raise SpeechRefused(
+            f"speech ({len(dropped)} of {progress.total} rows; allowed_drops is {allowed_drops})",
+            _lines(missing, faults),
+        )
+    made = [take for group in missing.values() for take in group if take not in dropped]
+    return Rendering(
+        seconds=_seconds([take for take in takes if take not in dropped], cache, synthesizer),
+        synthesised=spoken,
+        mixed=sum(take.noise_kind is not None for take in made),
+        cache_hits=progress.total - sum(map(len, missing.values())),
+        dropped=dropped,
+        purchases=purchases,
+    )
+
+
+def rendered_before(
+    takes: Sequence[Take], cache: Path, synthesizer: Synthesizer, dropped: Collection[str] = ()
+) -> Rendering:
+    """The rendering of takes whose files are all in `cache`; nothing is made, bought or asked for.
+
+    Args:
+        dropped: keys of takes that are known to have no audio.
+
+    Raises:
+        SpeechMissing: others have none either.
+    """
+    without = {take: "dropped before" for take in takes if take.key(synthesizer) in dropped}
+    wanted = [take for take in dict.fromkeys(takes) if take not in without]
+    lacking = [take for take in wanted if not take.path(cache, synthesizer).exists()]
+    if lacking:
+        lines = [f"{_name(take)}, {take.noise_level}: no audio" for take in lacking[:_NAMED]]
+        if len(lacking) > _NAMED:
+            lines.append(f"and {len(lacking) - _NAMED} more")
+        raise SpeechMissing(
+            f"{cache}: {len(lacking)} of {len(wanted)} rows have no audio; materialise speech first", lines
+        )
+    seconds = _seconds(wanted, cache, synthesizer)
+    return Rendering(seconds, synthesised=0, mixed=0, cache_hits=len(wanted), dropped=without)
+
+
+class _Progress:
+    """Counts the takes that are done, each once."""
+
+    def __init__(self, missing: Mapping[str, Sequence[Take]], total: int, report: OnProgress) -> None:
+        self.total = total
+        self._left = {take for group in missing.values() for take in group}
+        self._report = report
+        report(total - len(self._left), total)
+
+    def done(self, takes: Collection[Take]) -> None:
+        before = len(self._left)
+        self._left.difference_update(takes)
+        if len(self._left) < before:
+            self._report(self.total - len(self._left), self.total)
+
+
+def _missing(takes: Sequence[Take], cache: Path, synthesizer: Synthesizer) -> dict[str, list[Take]]:
+    """Takes without a file, those of one utterance together, by its key."""
     missing: dict[str, list[Take]] = defaultdict(list)
     for take in dict.fromkeys(takes):
         if not take.path(cache, synthesizer).exists():
             missing[take.synthesis_group(synthesizer)].append(take)
-    total = len(set(takes))
-    to_make = sum(map(len, missing.values()))
-    done = total - to_make
-    on_progress(done, total)
-    groups = list(missing.values())
-    batches = [groups[start : start + _BATCH] for start in range(0, len(groups), _BATCH)]
-    synthesised = 0
-    refused: list[str] = []
-    if batches:
-        with ProcessPoolExecutor(
-            min(workers or os.cpu_count() or 1, len(batches)),
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_end_with_parent,
-        ) as pool:
-            futures = [pool.submit(_render_batch, batch, cache, synthesizer) for batch in batches]
-            for future in as_completed(futures):
-                rendered, spoken, faults = future.result()
-                done += rendered
-                synthesised += spoken
-                refused += faults
-                on_progress(done, total)
-    if refused:
-        raise SpeechRefused("speech", sorted(refused))
-    return Rendering(
-        seconds={take: soundfile.info(take.path(cache, synthesizer)).duration for take in takes},
-        synthesised=synthesised,
-        mixed=sum(take.noise_kind is not None for group in groups for take in group),
-        cache_hits=total - to_make,
-    )
+    return dict(missing)
+
+
+def _buy(
+    missing: Mapping[str, Sequence[Take]],
+    cache: Path,
+    synthesizer: PaidSynthesizer,
+    log: Log,
+    progress: _Progress,
+) -> Purchases:
+    """Have the speech of every group in the cache, without noise."""
+    wanted = {
+        key: group[0].utterance
+        for key, group in missing.items()
+        if not Take(group[0].utterance).path(cache, synthesizer).exists()
+    }
+    if not wanted:
+        return Purchases()
+
+    def kept(key: str) -> None:
+        progress.done([take for take in missing[key] if take.noise_kind is None])
+
+    return buy_speech(wanted, cache, synthesizer, log=log, on_kept=kept)
+
+
+def _lines(missing: Mapping[str, Sequence[Take]], faults: Mapping[str, Sequence[str]]) -> list[str]:
+    return sorted(f"{_name(missing[key][0])}: {fault}" for key, found in faults.items() for fault in found)
+
+
+def _name(take: Take) -> str:
+    return f"{take.utterance.text!r} in voice {take.utterance.voice.voice_id}"
+
+
+def _seconds(takes: Sequence[Take], cache: Path, synthesizer: Synthesizer) -> dict[Take, float]:
+    return {take: soundfile.info(take.path(cache, synthesizer)).duration for take in takes}
 
 
 def _sweep(cache: Path) -> None:
@@ -118,61 +213,3 @@ def _sweep(cache: Path) -> None:
         with suppress(FileNotFoundError):  # the run it belongs to was faster
             if time.time() - path.stat().st_mtime > _STALE_SECONDS:
                 path.unlink()
-
-
-def _end_with_parent() -> None:
-    """Let a worker end when its parent is killed; the pool's own queue would keep it waiting for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        raise RuntimeError("a rendering worker is started by a pool, never by hand")
-    sentinel = parent.sentinel
-
-    def watch() -> None:
-        wait([sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _render_batch(
-    groups: list[list[Take]], cache: Path, synthesizer: Synthesizer
-) -> tuple[int, int, list[str]]:
-    """Render the takes of some utterances; returns how many takes, how many syntheses and the faults found."""
-    results = [_render_group(group, cache, synthesizer) for group in groups]
-    faults = [fault for _, of_group in results for fault in of_group]
-    return sum(map(len, groups)), sum(spoken for spoken, _ in results), faults
-
-
-def _render_group(takes: list[Take], cache: Path, synthesizer: Synthesizer) -> tuple[bool, list[str]]:
-    """Render the takes of one utterance; returns whether it had to be spoken, and the faults found."""
-    utterance = takes[0].utterance
-    name = f"{utterance.text!r} in voice {utterance.voice.voice_id}"
-    clean_path = Take(utterance).path(cache, synthesizer)
-    cached = clean_path.exists()
-    if cached:
-        speech, _rate = soundfile.read(clean_path, dtype="float32")
-    else:
-        try:
-            spoken = synthesizer.synthesize(utterance)
-        except SynthesisError as error:
-            return False, [f"{name}: {error}"]
-        samples = soxr.resample(spoken.samples, spoken.sampling_rate, SAMPLING_RATE)
-        faults = audio_faults(Waveform(samples, SAMPLING_RATE), words=len(utterance.text.split()))
-        if faults:
-            return True, [f"{name}: {fault}" for fault in faults]
-        speech = _write(clean_path, samples)
-    for take in takes:
-        snr = noise.snr_db(take.noise_level)
-        if snr is not None and take.noise_kind is not None:
-            key = take.key(synthesizer)
-            mixed = noise.mix(speech, SAMPLING_RATE, snr, take.noise_kind, seed=int(key[:16], 16))
-            _write(take.path(cache, synthesizer), mixed)
-    return not cached, []
-
-
-def _write(path: Path, samples: Samples) -> Samples:
-    """Write PCM16 and return what a reader of the file gets."""
-    pcm = np.round(np.clip(samples, -1.0, 32767 / 32768) * 32768).astype(np.int16)
-    with atomic_path(path) as temporary:
-        soundfile.write(temporary, pcm, SAMPLING_RATE, subtype="PCM_16")
-    return np.divide(pcm, 32768, dtype=np.float32)

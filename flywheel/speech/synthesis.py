@@ -1,7 +1,9 @@
 """What a speech synthesiser is to the flywheel: a protocol and the values that cross it."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,23 @@ SAMPLING_RATE: Final = 16_000
 
 class SynthesisError(FlywheelError):
     """An engine could not speak an utterance."""
+
+
+class FaultyAnswer(SynthesisError):
+    """A paid service answered with something that cannot be used, e.g. audio that was cut off. Asking again may help;
+    this answer is paid for all the same. `request_id` is the service's own, where it gave one."""
+
+    def __init__(self, said: str, request_id: str | None = None) -> None:
+        super().__init__(said)
+        self.request_id = request_id
+
+
+class NoAnswer(SynthesisError):
+    """A paid service did not answer, e.g. in time. It may have spoken, and may ask to be paid, all the same."""
+
+
+class ServiceRefused(FlywheelError):
+    """A paid service refuses whatever it is asked, e.g. for its key: there is no sense in asking for the next row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +102,48 @@ class Synthesizer(Protocol):
 
     def synthesize(self, utterance: Utterance) -> Waveform:
         """Speak one utterance, at the engine's own sampling rate; `SynthesisError` where it cannot."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Purchase:
+    """What a paid service answered: a WAV file at its own sampling rate, and its own name for the request."""
+
+    wav: bytes
+    request_id: str | None
+
+
+Buy = Callable[[Utterance], Purchase]
+"""Has one utterance spoken. Called from several threads at a time; raises `SynthesisError` where the service will not
+speak this utterance, or one of the errors above."""
+
+
+@runtime_checkable
+class PaidSynthesizer(Synthesizer, Protocol):
+    """An engine that is reached over the network, is paid by the character, and never speaks twice alike."""
+
+    @property
+    def concurrency(self) -> int:
+        """How many calls may be under way at a time."""
+        ...
+
+    @property
+    def requests_per_minute(self) -> float:
+        """How many requests may be begun in a minute; 0 for any number."""
+        ...
+
+    @property
+    def consent(self) -> str:
+        """`YES` where the user agreed to the cost in the configuration; empty leaves it to the environment."""
+        ...
+
+    def text_sent(self, utterance: Utterance) -> str:
+        """The text that is sent, and paid for by the character, with what is prescribed written into it."""
+        ...
+
+    def connected(self, before_request: Callable[[], None]) -> AbstractContextManager[Buy]:
+        """A connection. `before_request` is called before every request, repeated ones included, and may wait or
+        raise. `FlywheelError` where the engine cannot be reached for want of a key or an address."""
         ...
 
 

@@ -9,14 +9,25 @@ import pytest
 import soundfile
 
 from flywheel import bundled
-from flywheel.corpus import Casting, PlannedRow, manifest_rows, plan_rows, speak
+from flywheel.corpus import (
+    Casting,
+    PlannedRow,
+    dropped_rows,
+    manifest_rows,
+    plan_rows,
+    read_dropped,
+    speak,
+    spoken_before,
+    write_dropped,
+)
 from flywheel.errors import FlywheelError
 from flywheel.manifest import read_manifest, write_manifest
 from flywheel.pronunciation.lexicon import Lexicon, Pronunciation
 from flywheel.sentences import Sentence, compose_sentences, read_carriers
 from flywheel.speech.espeak import SEEN_VOICES, UNSEEN_VOICES, EspeakSynthesizer
 from flywheel.speech.noise import CLEAN, NOISE_KINDS
-from flywheel.speech.synthesis import Voice
+from flywheel.speech.rendering import SpeechMissing
+from flywheel.speech.synthesis import SynthesisError, Utterance, Voice, Waveform
 from flywheel.terms import read_term_seed
 
 CASTING = Casting(SEEN_VOICES, UNSEEN_VOICES)
@@ -173,3 +184,46 @@ def test_the_manifest_says_what_was_spoken(tmp_path: Path) -> None:
     assert list(Counter(row.synthesis_group for row in clinical).values()) == [2] * 4
     assert {row.entity_category for row in clinical} == {"drug"}
     assert {row.context_type for row in rows[8:]} == {None}
+
+
+class Choosy(EspeakSynthesizer):
+    """espeak, which does not speak one of the words."""
+
+    def synthesize(self, utterance: Utterance) -> Waveform:
+        if "cefazolin" in utterance.text:
+            raise SynthesisError("not that word")
+        return super().synthesize(utterance)
+
+
+def test_dropped_rows_are_listed_and_not_in_the_manifest(tmp_path: Path) -> None:
+    clinical = Sentence("please give cefazolin before the operation", "dictation", "cefazolin", "drug")
+    planned = plan([clinical, GENERAL[0]])
+    cache, listed, choosy = tmp_path / "speech", tmp_path / "dropped.jsonl", Choosy()
+    rendering = speak(
+        planned, cache, choosy, workers=1, on_progress=lambda done, total: None, allowed_drops=8
+    )
+    dropped = dropped_rows(planned, rendering, choosy)
+    assert [row.id for row in dropped] == [row.take.key(choosy) for row in planned[:8]]
+    assert {(row.text, row.term, row.reason) for row in dropped} == {
+        (clinical.text, "cefazolin", "not that word")
+    }
+    assert Counter(row.noise_level == CLEAN for row in dropped) == {True: 4, False: 4}
+    assert len({row.voice_id for row in dropped}) == 4
+    write_dropped(listed, dropped)
+    assert read_dropped(listed) == dropped
+
+    rows = manifest_rows(planned, rendering, cache, choosy)
+    assert [row.term for row in rows] == [None]
+    before = spoken_before(planned, cache, choosy, read_dropped(listed))
+    assert manifest_rows(planned, before, cache, choosy) == rows
+    with pytest.raises(SpeechMissing, match="8 of 9 rows have no audio; materialise speech first"):
+        spoken_before(planned, cache, choosy, ())
+    write_dropped(listed, ())
+    assert not listed.exists()
+    assert read_dropped(listed) == ()
+
+
+def test_a_list_of_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "dropped.jsonl").write_text('{"row": 1}\n')
+    with pytest.raises(FlywheelError, match=r"dropped\.jsonl: not a list of dropped rows"):
+        read_dropped(tmp_path / "dropped.jsonl")

@@ -15,7 +15,7 @@ import soundfile
 
 from flywheel.speech.espeak import SEEN_VOICES, EspeakSynthesizer
 from flywheel.speech.noise import CLEAN, active_speech
-from flywheel.speech.rendering import SpeechRefused, render
+from flywheel.speech.rendering import SpeechMissing, SpeechRefused, render, rendered_before
 from flywheel.speech.synthesis import SynthesisError, Utterance, Voice, Waveform
 from flywheel.speech.takes import Take, with_noise
 
@@ -90,6 +90,38 @@ def test_every_fault_is_named_and_the_good_files_are_kept(tmp_path: Path) -> Non
     assert not any("good words" in problem for problem in problems)
     assert set(wav_files(tmp_path)) == {take.path(tmp_path, synthesizer).name for take in good}
     assert render(good, tmp_path, synthesizer).cache_hits == len(good)
+
+
+def test_as_many_takes_may_be_dropped_as_are_allowed(tmp_path: Path) -> None:
+    synthesizer = FaultySynthesizer()
+    takes = takes_of("good words before them", "silent words in this recording", "unspoken words")
+    with pytest.raises(SpeechRefused, match="speech \\(4 of 6 rows; allowed_drops is 3\\): 2 problems"):
+        render(takes, tmp_path, synthesizer, workers=1, allowed_drops=3)
+    rendering = render(takes, tmp_path, synthesizer, workers=1, allowed_drops=4)
+    assert list(rendering.dropped) == takes[2:]
+    assert list(rendering.seconds) == takes[:2]
+    assert rendering.dropped[takes[2]].startswith("silent: RMS")
+    assert rendering.dropped[takes[5]] == "the engine gave up"
+    assert render(takes[:2], tmp_path, synthesizer).dropped == {}
+
+
+def test_what_was_rendered_before_is_only_read(tmp_path: Path) -> None:
+    takes = takes_of("give cefazolin now", "give metoprolol now", "give warfarin now", "give heparin now")
+    first = render(takes[:6], tmp_path, ESPEAK, workers=1)
+    again = rendered_before(takes[:6], tmp_path, ESPEAK)
+    assert (again.seconds, again.cache_hits, again.synthesised, again.mixed) == (first.seconds, 6, 0, 0)
+    known = {take.key(ESPEAK) for take in takes[6:]}
+    without = rendered_before(takes, tmp_path, ESPEAK, dropped=known)
+    assert (without.seconds, list(without.dropped)) == (first.seconds, takes[6:])
+    for take in takes[:6]:
+        take.path(tmp_path, ESPEAK).unlink()
+    with pytest.raises(SpeechMissing) as caught:
+        rendered_before(takes, tmp_path, ESPEAK, dropped=known)
+    said = str(caught.value)
+    assert said.startswith(f"{tmp_path}: 6 of 6 rows have no audio; materialise speech first: 6 problems")
+    assert "'give cefazolin now' in voice espeak:en-us+m3, snr_5db: no audio" in said
+    assert said.endswith("and 1 more")
+    assert wav_files(tmp_path) == {}
 
 
 def test_an_unknown_voice_is_refused_with_its_row(tmp_path: Path) -> None:

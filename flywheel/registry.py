@@ -21,7 +21,7 @@ from flywheel.errors import FlywheelError, Problems
 from flywheel.files import atomic_path, read_json, sha256_of_file, write_json
 from flywheel.locks import held
 
-__all__ = ["Entry", "Event", "Registry", "RegistryError"]
+__all__ = ["Entry", "Event", "Registry", "RegistryError", "read_entries"]
 
 Event: TypeAlias = Literal["promoted", "rolled_back"]
 
@@ -63,6 +63,11 @@ class Entry:
 _NO_MODEL = Entry(event="rolled_back", model="", sha256="", cycle="", base_model="", decision="", time="")
 
 
+def read_entries(log: Path) -> tuple[Entry, ...]:
+    """The entries of the file `log`, oldest first; raises `Problems` listing every entry that is broken."""
+    return _parsed(log, read_json(log))
+
+
 @dataclass(frozen=True, slots=True)
 class Registry:
     """The promoted models below `folder` (``data/models``), which need not exist yet."""
@@ -76,9 +81,7 @@ class Registry:
 
     def entries(self) -> tuple[Entry, ...]:
         """All entries, oldest first; raises `Problems` listing every entry that is broken."""
-        if not self.log.exists():
-            return ()
-        return _parsed(self.log, read_json(self.log))
+        return read_entries(self.log) if self.log.exists() else ()
 
     def newest(self, before_cycle: int | None = None) -> Entry | None:
         """The promotion that a cycle starts from.
@@ -171,6 +174,31 @@ class Registry:
             entry = replace(target or _NO_MODEL, event="rolled_back", time=_now(), reason=reason)
             self._append(entries, entry)
             return entry
+
+    def check_adoptable(self, theirs: Sequence[Entry]) -> None:
+        """Raise `RegistryError` unless one of this registry and `theirs` goes on where the other one ends."""
+        for number, (ours, other) in enumerate(zip(self.entries(), theirs, strict=False), start=1):
+            if ours != other:
+                raise RegistryError(
+                    f"{self.log}: entry {number} is about {ours.cycle or 'no model'} of {ours.time}, in the other "
+                    f"registry about {other.cycle or 'no model'} of {other.time}: models were promoted on both "
+                    "sides, and which one a cycle starts from cannot be told. Use another data folder (FLYWHEEL_DATA)"
+                )
+
+    def adopt(self, theirs: Sequence[Entry]) -> int:
+        """Go on with the entries of a copy of this registry that has been continued elsewhere.
+
+        The models themselves are put into `folder` by who calls this, and before. Returns how many entries are new.
+
+        Raises:
+            RegistryError: both were continued, see `check_adoptable`; nothing is changed then.
+        """
+        with held(self.folder / "lock"):
+            self.check_adoptable(theirs)
+            known = len(self.entries())
+            if len(theirs) > known:
+                write_json(self.log, [asdict(entry) for entry in theirs])
+            return max(0, len(theirs) - known)
 
     def _keep(self, model: Path, sha256: str) -> Path:
         """Copy `model` under its content's name, unless it is there already. The caller holds the lock."""

@@ -9,13 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from flywheel.cycles import CycleNameError
 from flywheel.errors import FlywheelError
-from flywheel.registry import Entry, Registry, RegistryError
+from flywheel.registry import Entry, Registry, RegistryError, read_entries
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -320,6 +321,45 @@ def test_promoters_that_meet_lose_no_entry(registry: Registry, tmp_path: Path) -
     assert sorted(int(entry.cycle[5:]) for entry in registry.entries()) == list(range(1, 101))
     for entry in registry.entries():
         registry.path_of(entry)
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "new"),
+    [
+        ([], [], 0),
+        ([], ["cycle1"], 1),
+        (["cycle1"], ["cycle1", "cycle2"], 1),
+        (["cycle1", "cycle2"], ["cycle1"], 0),
+        (["cycle1"], [], 0),
+    ],
+)
+def test_a_registry_goes_on_with_what_was_promoted_elsewhere(
+    registry: Registry,
+    promote: Callable[[str, str], Entry],
+    tmp_path: Path,
+    here: list[str],
+    there: list[str],
+    new: int,
+) -> None:
+    both = [promote(cycle, cycle) for cycle in max(here, there, key=len)]
+    other = Registry(tmp_path / "other")
+    other.adopt(both[: len(here)])
+    assert other.adopt(both[: len(there)]) == new
+    assert list(other.entries()) == both
+    assert read_entries(other.log) == tuple(both) if both else not other.log.exists()
+
+
+def test_a_registry_that_went_on_otherwise_is_not_adopted(
+    registry: Registry, promote: Callable[[str, str], Entry], tmp_path: Path
+) -> None:
+    first, ours = promote("cycle1", "one"), promote("cycle2", "two")
+    theirs = replace(ours, sha256="f" * 64, model=f"{'f' * 64}.nemo")
+    before = registry.log.read_bytes()
+    for other in ([first, theirs], [first, theirs, ours], [theirs]):
+        with pytest.raises(RegistryError, match="models were promoted on both sides") as caught:
+            registry.adopt(other)
+        assert str(registry.log) in str(caught.value)
+    assert registry.log.read_bytes() == before
 
 
 ONE_PROMOTION = """

@@ -1,0 +1,69 @@
+"""The copy of a finished cycle in a bucket."""
+
+import warnings
+from collections.abc import Iterator
+
+import dagster as dg
+
+from assets.cycles import CYCLES, OWNERS, cycle_step
+from flywheel.errors import FlywheelError
+from resources.data_folder import DataFolder
+from resources.object_store.options import OFF
+from resources.object_store.pushing import push
+from resources.object_store.resource import ObjectStore
+
+# An op, unlike an asset, states its data version in an `Output`, where Dagster still calls it beta.
+warnings.filterwarnings("ignore", message="Parameter `data_version` of initializer", category=dg.BetaWarning)
+
+
+@dg.op(
+    out=dg.Out(dg.Nothing, is_required=False),
+    ins={"ready": dg.In(dg.Nothing)},
+    description="Sends what the bucket lacks of the cycle; without a bucket it says so, and nothing is materialised.",
+)
+def push_cycle(
+    context: dg.OpExecutionContext, data: DataFolder, store: ObjectStore
+) -> Iterator[dg.Output[None]]:
+    """Push, and say what was sent."""
+    with cycle_step(context) as cycle:
+        bucket = store.connect()
+        if bucket is None:
+            context.log.info(OFF)
+            return
+        try:
+            pushed = push(bucket, data, cycle, context.log.info)
+        except FlywheelError as error:
+            raise FlywheelError(
+                f"{error}\nThe cycle is whole here. To send it: python -m resources.object_store push {cycle}"
+            ) from None
+        yield dg.Output(
+            None,
+            data_version=dg.DataVersion(pushed.index_sha256),
+            metadata={
+                "files": pushed.files,
+                "objects sent": pushed.sent,
+                "bytes sent": pushed.bytes_sent,
+                "already there": pushed.already_there,
+                "index": dg.MetadataValue.url(pushed.index_url),
+            },
+        )
+
+
+@dg.graph_asset(
+    group_name="decision",
+    partitions_def=CYCLES,
+    kinds={"s3"},
+    owners=OWNERS,
+    code_version="1",
+    ins={
+        "leaderboard": dg.AssetIn(dagster_type=dg.Nothing),
+        "promoted_model": dg.AssetIn(dagster_type=dg.Nothing),
+    },
+    description=(
+        "The cycle's folder, audio and models in the object store, where another machine can go on from them; there "
+        "only where a bucket is configured."
+    ),
+)
+def bucket_copy(leaderboard: None, promoted_model: None) -> None:
+    """Both fan in to one input, which is skipped only if both are: a closed gate promotes nothing."""
+    return push_cycle(ready=[leaderboard, promoted_model])  # type: ignore[no-any-return]

@@ -1,0 +1,174 @@
+"""Checkpoints go into the bucket while a training runs, so that what it has learnt outlives the machine.
+
+Only checkpoints on this machine's disk are seen: those of the backend `local`. On a rented machine they lie there,
+and what comes back at the end is the model alone.
+"""
+
+import re
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from flywheel.errors import FlywheelError
+from resources.object_store.bucket import Bucket
+from resources.object_store.downloads import remove_proved
+from resources.object_store.options import Seconds
+from resources.object_store.progress import Log
+from resources.object_store.uploads import UploadStopped, upload
+
+__all__ = ["Watcher", "removable", "watching"]
+
+_PATTERN: Final = "*.ckpt"
+_UNFINISHED: Final = "-unfinished"
+"""NeMo puts an empty file of the checkpoint's name and this beside one that it is writing."""
+_LEAVE: Final[Seconds] = 30.0
+"""So long, at most, the end of a training waits for a request that is under way."""
+_WER: Final = re.compile(r"val_wer=([0-9]+(?:\.[0-9]+)?)")
+
+
+def removable(checkpoints: list[Path]) -> list[Path]:
+    """Those of one folder's checkpoints that no training goes back to: neither the newest, nor the last, nor one with
+    the best WER that a name gives. One whose name gives none stays, too."""
+    if not checkpoints:
+        return []
+    newest = max(checkpoints, key=lambda path: path.stat().st_mtime_ns)
+    rates = {path: float(found[1]) for path in checkpoints if (found := _WER.search(path.name))}
+    best = min(rates.values(), default=0.0)
+    return [
+        path for path, rate in rates.items() if rate > best and path != newest and "-last" not in path.name
+    ]
+
+
+@dataclass(slots=True)
+class Watcher:
+    """Sends checkpoints that have come to rest, and removes those that are safe in the bucket and not needed here.
+
+    Args:
+        folder: below which they appear.
+        bucket: where to.
+        prefix: of the objects' paths, e.g. ``checkpoints/cycle1``.
+        notes: the folder where uploads that are under way are noted.
+        log: takes a line; from a thread of the watcher's own.
+        interval: seconds between two looks.
+        rest: seconds for which a file must not have changed.
+        pause: seconds after an outage until the bucket is tried again.
+    """
+
+    folder: Path
+    bucket: Bucket
+    prefix: str
+    notes: Path
+    log: Log
+    interval: Seconds = 5.0
+    rest: Seconds = 10.0
+    pause: Seconds = 60.0
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _ignored: frozenset[Path] = frozenset()
+    _seen: dict[Path, tuple[tuple[int, int], float]] = field(default_factory=dict)
+    _sent: dict[Path, tuple[tuple[int, int], str]] = field(default_factory=dict)
+    _out: bool = False
+
+    def run(self) -> None:
+        """Look until `stop` is called. An outage is said once, and ends nothing."""
+        while not self._stop.is_set():
+            try:
+                self.look()
+                if self._out:
+                    self._out = False
+                    self.log("checkpoints: the bucket can be used again")
+            except UploadStopped:
+                return
+            except (FlywheelError, OSError) as error:
+                if not self._out:
+                    self._out = True
+                    self.log(f"checkpoints are kept here for now, the training goes on: {error}")
+                self._stop.wait(self.pause)
+            self._stop.wait(self.interval)
+
+    def stop(self) -> None:
+        """End `run` soon: an upload ends after the part that is being sent, and what it sent is removed."""
+        self._stop.set()
+
+    def look(self) -> None:
+        """Send what has come to rest and is not in the bucket yet; then remove what need not stay."""
+        by_folder: dict[Path, list[Path]] = defaultdict(list)
+        for path in sorted(self.folder.rglob(_PATTERN)):
+            if path not in self._ignored and self._is_whole(path):
+                by_folder[path.parent].append(path)
+        for paths in by_folder.values():
+            for path in paths:
+                self._send(path)
+            for path in removable([path for path in paths if path.exists()]):
+                self._remove(path)
+
+    def ignore_what_is_there(self) -> None:
+        """Checkpoints that are there already are of another training."""
+        self._ignored = frozenset(self.folder.rglob(_PATTERN))
+
+    def _is_whole(self, path: Path) -> bool:
+        """Whether nobody writes to it: its name says so, and it has been the same for a while."""
+        if path.name.startswith(".") or path.with_name(f"{path.name}{_UNFINISHED}").exists():
+            return False
+        state = _state(path)
+        if state is None:
+            return False
+        now = time.monotonic()
+        before, since = self._seen.setdefault(path, (state, now))
+        if before != state:
+            self._seen[path] = state, now
+            return False
+        return now - since >= self.rest
+
+    def _send(self, path: Path) -> None:
+        state = _state(path)
+        if state is None or self._sent.get(path, (None, ""))[0] == state:
+            return
+        name = f"{self.prefix}/{path.name}"
+        try:
+            upload(self.bucket, name, path, self.notes, stop=self._stop)
+        except FileNotFoundError:
+            return  # the trainer has a better one, and removed it
+        self._sent[path] = state, name
+        self.log(f"checkpoint {self.bucket.url(name)}: {state[0]} bytes")
+
+    def _remove(self, path: Path) -> None:
+        state, name = self._sent.get(path, (None, ""))
+        if state is None or state != _state(path):
+            return
+        size = remove_proved(self.bucket, name, path, on_bytes=self._check_stop)
+        self.log(f"{path} is removed: {size} bytes, read back from {self.bucket.url(name)}")
+
+    def _check_stop(self, _count: int) -> None:
+        if self._stop.is_set():
+            raise UploadStopped(f"{self.folder}: the checks of checkpoints were stopped")
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    try:
+        about = path.stat()
+    except FileNotFoundError:
+        return None
+    return about.st_size, about.st_mtime_ns
+
+
+@contextmanager
+def watching(watcher: Watcher) -> Iterator[None]:
+    """Let `watcher` send the checkpoints that appear while the block runs.
+
+    The block ends as it would without: whatever goes wrong with the bucket is only said.
+    """
+    watcher.ignore_what_is_there()
+    thread = threading.Thread(target=watcher.run, name="checkpoints", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        watcher.stop()
+        thread.join(_LEAVE)
+        if thread.is_alive():
+            watcher.log("checkpoints: the bucket does not answer, and is not waited for")

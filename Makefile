@@ -1,6 +1,8 @@
 # make run    one whole cycle through the Dagster graph (CYCLE=cycle2 for the next)
 # make test   every test; make lint: ruff and mypy; make ui: the Dagster interface
-# make doctor what a cycle needs, of the machine and of each service, and has; make sweep: ends what a crashed run left running
+# make doctor what a cycle needs, of the machine and of each service, and has
+# make sweep  ends what a crashed run left running
+# make push   copies the cycle to the bucket of FLYWHEEL_BUCKET; make pull: brings it here
 # make base   trains the bundled base model again (about an hour and a half on two cores)
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CYCLE ?= cycle1
@@ -12,7 +14,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export DAGSTER_HOME ?= $(CURDIR)
 
-.PHONY: run test lint ui base doctor sweep clean
+.PHONY: run test lint ui base doctor sweep push pull clean
 
 run: $(READY)
 	$(BIN)/dagster asset materialize -m assets.definitions --select '*' --partition $(CYCLE) \
@@ -36,6 +38,9 @@ doctor: $(READY)
 
 sweep: $(READY)
 	@$(BIN)/python -m resources.compute.sweep
+
+push pull: $(READY)
+	@$(BIN)/python -m resources.object_store $@ $(CYCLE)
 
 base: $(READY)
 	$(BIN)/python -m flywheel.jobs.pretrain --work data/base --output flywheel/bundled

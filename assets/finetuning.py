@@ -15,6 +15,7 @@ from flywheel.recipes.bases import read_base
 from flywheel.recipes.finetuning import TrainingRun, chosen_hyperparameters, epochs_table, finetune
 from resources.compute.resource import Compute
 from resources.data_folder import DataFolder
+from resources.object_store.resource import ObjectStore
 from resources.tracking.resource import Tracking
 
 
@@ -50,6 +51,7 @@ def adapted_model(
     data: DataFolder,
     compute: Compute,
     tracking: Tracking,
+    store: ObjectStore,
 ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
     """Fine-tune the base on the training rows in a compute job."""
     with cycle_step(context) as cycle:
@@ -61,7 +63,10 @@ def adapted_model(
 
         def train() -> dg.MaterializeResult:
             told = {"cycle": cycle, "hyperparameters": asdict(hyperparameters), "backend": backend.name}
-            with tracking.losses(cycle, told, context.log.info) as follow:
+            with (
+                store.watching_checkpoints(data, cycle, context.log.info),
+                tracking.losses(cycle, told, context.log.info) as follow,
+            ):
                 run = finetune(
                     base,
                     folder,

@@ -31,7 +31,9 @@ def readiness(data: DataFolder) -> tuple[Finding, ...]:
 def _packages() -> Finding:
     wrong = [line for requirement in _requirements() if (line := _wrong(requirement))]
     if wrong:
-        return Finding("packages", False, f"{'; '.join(wrong)}. To do: make the environment again, `make run`")
+        return Finding(
+            "packages", False, f"{'; '.join(wrong)}. To do: make the environment again, `make run`"
+        )
     said = ", ".join(f"{name} {version(name)}" for name in ("dagster", "torch", "nemo_toolkit"))
     return Finding("packages", True, f"Python {platform.python_version()}, {said}; all as pinned")
 
@@ -54,7 +56,9 @@ def _wrong(requirement: Requirement) -> str:
 
 def _memory(free_gb: float) -> Finding:
     return Finding(
-        "memory", free_gb >= _MEMORY_NEEDED_GB, f"{free_gb:.1f} GB free, {_MEMORY_NEEDED_GB:.0f} GB are needed"
+        "memory",
+        free_gb >= _MEMORY_NEEDED_GB,
+        f"{free_gb:.1f} GB free, {_MEMORY_NEEDED_GB:.0f} GB are needed",
     )
 
 

@@ -110,7 +110,9 @@ def test_what_runs_a_job_elsewhere_needs_python_alone(imports: list[Import]) -> 
     assert {each.module for each in found if each.package == "flywheel"} <= {"flywheel.jobs.supervisor"}
 
 
-@pytest.mark.parametrize("package", ["boto3", "httpx", "hume", "lhotse", "matplotlib", "pandas", "scipy", "wandb"])
+@pytest.mark.parametrize(
+    "package", ["boto3", "httpx", "hume", "lhotse", "matplotlib", "pandas", "scipy", "wandb"]
+)
 def test_slow_packages_are_imported_where_they_are_used(imports: list[Import], package: str) -> None:
     at_load = [
         each

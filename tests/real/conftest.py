@@ -10,8 +10,8 @@ from tests.real.loop_place import Place, Turned
 
 @pytest.fixture(scope="session")
 def turned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Turned]:
-    """The reduced cycle, gate open."""
-    place = Place(tmp_path_factory.mktemp("loop"))
+    """The reduced cycle, gate open, tracked offline."""
+    place = Place(tmp_path_factory.mktemp("loop"), variables={"WANDB_MODE": "offline"})
     ran = place.run()
     assert ran.exit_code == 0, ran.lines[-6000:]
     yield Turned(place, ran, place.contents())

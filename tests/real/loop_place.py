@@ -43,6 +43,7 @@ class Place:
     root: Path
     seed: str = SEED
     variables: Mapping[str, str] = field(default_factory=dict)
+    resources: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.root.mkdir(parents=True, exist_ok=True)
@@ -61,7 +62,11 @@ class Place:
         """`dagster asset materialize` for cycle1; its lines go to `log`."""
         ops = {name: {"config": values} for name, values in config.items()}
         selected = ("--select", select, "--partition", "cycle1")
-        configured = ("--config-json", json.dumps({"loggers": {"console": {}}, "ops": ops}))
+        resources = {name: {"config": values} for name, values in self.resources.items()}
+        configured = (
+            "--config-json",
+            json.dumps({"loggers": {"console": {}}, "ops": ops, "resources": resources}),
+        )
         kept = {name: value for name, value in os.environ.items() if not name.startswith("FLYWHEEL_")}
         command = ("dagster", "asset", "materialize", "-m", "assets.definitions")
         with self.log.open("w") as log:

@@ -12,6 +12,7 @@ import pytest
 
 from assets.definitions import defs
 from flywheel.manifest import ManifestRow, read_manifest
+from tests.real.wandb_file import history
 
 pytestmark = pytest.mark.real
 
@@ -129,6 +130,21 @@ class TestGateOpen:
         assert decision["relative_drop"] == pytest.approx(drop)
         assert (place.data / "models" / "registry.json").exists() is decision["promote"]
         assert len(place.materialisations("promoted_model")) == decision["promote"]
+
+    def test_the_cycle_is_a_run_of_weights_and_biases_with_its_losses_and_scores(self, turned: Any) -> None:
+        training, results = (
+            next((turned.place.data / "tracking").glob(f"cycle1/{part}-*/wandb/offline-run-*/*.wandb"))
+            for part in ("training", "results")
+        )
+        losses = [row["training/loss"] for row in history(training) if "training/loss" in row]
+        assert len(losses) > 1 and all(loss > 0 for loss in losses)
+        assert turned.ran.lines.count(f"loss {losses[0]:.4f}") >= 1, "as they came from the job"
+        (row,) = history(results)
+        for name in ("baseline", "next"):
+            slices = json_of(turned.place.cycle / name / "scores.json")["slices"]
+            for slice_name, scores in slices.items():
+                for metric in {"ker", "wer", "cer", "ser"} & scores.keys():
+                    assert row[f"{name}/{slice_name}/{metric}"] == scores[metric]["value"]
 
     def test_nothing_is_left_of_the_jobs(self, turned: Any) -> None:
         assert [path.name for path in (turned.place.data / "work").iterdir()] == ["lock"]

@@ -82,7 +82,7 @@ def audition(
             folder, speaker, files, policy=policy, with_candidates=config.candidate_clips
         )
         say = context.log.info if state.all_approved else context.log.warning
-        say(f"audition: {state.advice}")
+        say(state.advice)
         shown = state_file(folder) if policy == OFF else Path(state.page)
         yield dg.MaterializeResult(
             asset_key="audition_page",

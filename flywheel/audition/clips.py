@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,12 +11,13 @@ from flywheel.audition.judgements import heard_as
 from flywheel.corpus import Casting
 from flywheel.files import write_bytes
 from flywheel.pronunciation.lexicon import Lexicon, Pronunciation
+from flywheel.speech.espeak import EspeakSynthesizer
 from flywheel.speech.prescriptions import Prescription
 from flywheel.speech.rendering import render
-from flywheel.speech.synthesis import Synthesizer, Utterance
+from flywheel.speech.synthesis import SynthesisError, Synthesizer, Utterance
 from flywheel.speech.takes import Take
 
-__all__ = ["Clip", "Heard", "Speaker", "plan_clips", "publish_clips", "speak_clips"]
+__all__ = ["Clip", "Heard", "Speaker", "plan_clips", "publish_clips", "reported_ipa", "speak_clips"]
 
 CLIPS = "clips"
 """The folder of the audio, beside the page."""
@@ -120,6 +122,20 @@ def speak_clips(heard: Sequence[Heard], speaker: Speaker) -> dict[str, str]:
         allowed_drops=max(0, len(takes) - 1),
     )
     return {takes[take]: reason for take, reason in rendering.dropped.items()}
+
+
+def reported_ipa(heard: Sequence[Heard], speaker: Speaker) -> dict[str, str]:
+    """The IPA of what was left to the engine, by the clip's file, as far as the engine says what it speaks."""
+    engine = speaker.synthesizer
+    if not isinstance(engine, EspeakSynthesizer):
+        return {}
+    reported: dict[str, str] = {}
+    for each in heard:
+        if each.pronunciation.ipa is None:
+            # A sound that the project's IPA lacks is heard all the same.
+            with suppress(SynthesisError):
+                reported[each.clip.file] = " ".join(engine.reported_phonemes(each.clip.take.utterance))
+    return reported
 
 
 def publish_clips(

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from flywheel.audition.clips import CLIPS, Speaker, plan_clips, publish_clips, speak_clips
+from flywheel.audition.clips import CLIPS, Speaker, plan_clips, publish_clips, reported_ipa, speak_clips
 from flywheel.audition.judgements import Judgement, judge
 from flywheel.audition.page import AuditionPage, render_page
 from flywheel.audition.policy import OFF, AuditionState, decide_audition, state_file
@@ -72,6 +72,7 @@ def hold_audition(
             heard=heard,
             judgements=judgements,
             faults=faults,
+            reported=reported_ipa(heard, speaker),
             categories={term.text: term.entity_category for term in read_term_seed(folder.term_seed)},
             verdicts=verdicts,
             verdicts_path=files.verdicts,

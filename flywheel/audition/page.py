@@ -41,6 +41,7 @@ class AuditionPage:
         heard: the clips of each pronunciation.
         judgements: of the same pronunciations, in the same order.
         faults: why a clip could not be made, by its file's name.
+        reported: what the engine says of itself that it speaks, in IPA, by the clip's file.
         categories: `entity_category` of each term of the seed.
         verdicts: all that the file holds.
         verdicts_path: where the file is, or will be.
@@ -53,6 +54,7 @@ class AuditionPage:
     heard: Sequence[Heard]
     judgements: Sequence[Judgement]
     faults: Mapping[str, str]
+    reported: Mapping[str, str]
     categories: Mapping[str, str]
     verdicts: Sequence[Verdict]
     verdicts_path: Path
@@ -118,7 +120,7 @@ data-status="{judgement.status}" data-judged-at="{escape(counts.judged_at) if co
 {_player(page, heard.clip, f"Play {said.words}")}
 <div class="what">
 <h2>{words}</h2>
-<p>{_heard(heard, page.engine)}</p>
+<p>{_heard(heard, page)}</p>
 <p class="chips">{"".join(f"<span>{escape(tag)}</span>" for tag in tags)}<span class="state"></span>
 <button type="button" class="undo quiet" hidden>Undo</button></p>
 {"".join(f'<p class="about">{escape(line)}</p>' for line in about)}
@@ -145,12 +147,14 @@ def _about(judgement: Judgement) -> Iterator[str]:
         yield f"Sounded otherwise when {old.judged_by} said {old.verdict} on {old.moment:%Y-%m-%d}{note}"
 
 
-def _heard(heard: Heard, engine: str) -> str:
+def _heard(heard: Heard, page: AuditionPage) -> str:
     if heard.pronunciation.ipa is not None:
         return _ipa(heard.pronunciation.ipa)
-    rules = f"by the rules of {escape(engine.partition(' ')[0])}"
+    rules = f"by the rules of {escape(page.engine.partition(' ')[0])}"
     prescribed = f"{escape(heard.clip.ipa)}, the rest " if heard.clip.ipa else ""
-    return f'<span class="own">{prescribed}{rules}</span>'
+    own = f'<span class="own">{prescribed}{rules}</span>'
+    reported = page.reported.get(heard.clip.file)
+    return f"{_ipa(reported)} {own}" if reported else own
 
 
 def _ipa(ipa: str) -> str:

@@ -121,7 +121,7 @@ def test_off_asks_nobody(place: Place) -> None:
     assert not (place.folder.audition / "index.html").exists()
     assert not (place.data / "speech").exists()
     assert ran.check is not None and ran.check.passed
-    assert "audition: nobody is asked how the terms sound (policy off)" in ran.said
+    assert "nobody is asked how the terms sound (policy off)" in ran.said
 
 
 def test_warn_is_the_default_and_goes_on(place: Place) -> None:

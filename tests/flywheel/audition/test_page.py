@@ -74,6 +74,7 @@ def html_of(entries: tuple[Pronunciation, ...], verdicts: tuple[Verdict, ...] = 
         ],
         judgements=judge(lexicon, verdicts, engine=ENGINE, voice=VOICE.voice_id),
         faults={},
+        reported={},
         categories={"cefazolin": "drug"},
         verdicts=verdicts,
         verdicts_path=Path("/data/verdicts.csv"),
@@ -141,6 +142,14 @@ def test_a_clip_that_could_not_be_made_says_why_and_cannot_be_approved() -> None
     assert "-azolin; no such phoneme" in page.text
     radios = page.of("input", type="radio", name="verdict-1")
     assert [each["value"] for each in radios if "disabled" not in each] == ["reject"]
+
+
+def test_what_the_engine_reports_of_itself_is_shown() -> None:
+    entry = Pronunciation("cefazolin", None, "espeak_g2p")
+    assert page_of((entry,)).of("span", **{"class": "ipa"}) == []
+    page = page_of((entry,), reported={"cefazolin.wav": "sɪˈfæzəlɪn"})
+    assert len(page.of("span", **{"class": "ipa"})) == 1
+    assert "sɪˈfæzəlɪn by the rules of espeak" in page.text
 
 
 def test_where_the_engine_is_left_alone_the_page_says_so() -> None:

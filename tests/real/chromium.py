@@ -2,12 +2,13 @@
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
+
+from tests.real import apt
 
 _PROGRAM = "/usr/bin/chromium"
 
@@ -25,13 +26,7 @@ def install() -> None:
     """Install Debian's `chromium` unless it is there."""
     if shutil.which(_PROGRAM) is not None:
         return
-    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    command = ["apt-get", "install", "-y", "-q", "--no-install-recommends", "chromium"]
-    done = subprocess.run(command, env=quiet, capture_output=True, text=True)
-    if done.returncode != 0:
-        subprocess.run(["apt-get", "update", "-q"], env=quiet, capture_output=True)
-        done = subprocess.run(command, env=quiet, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    apt.install("chromium")
 
 
 @pytest.fixture(scope="module")

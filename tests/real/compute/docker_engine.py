@@ -17,6 +17,8 @@ from typing import Any
 import docker
 import docker.errors
 
+from tests.real import apt
+
 IMAGE = "flywheel-test:empty"
 _PATIENCE = 60.0
 _FOLDERS = (
@@ -39,13 +41,7 @@ def install() -> None:
     """Install Debian's `docker.io` unless there is a `dockerd`."""
     if shutil.which("dockerd") is not None:
         return
-    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    command = ["apt-get", "install", "-y", "-q", "--no-install-recommends", "docker.io"]
-    done = subprocess.run(command, env=quiet, capture_output=True, text=True)
-    if done.returncode != 0:
-        subprocess.run(["apt-get", "update", "-q"], env=quiet, capture_output=True)
-        done = subprocess.run(command, env=quiet, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    apt.install("docker.io")
 
 
 @dataclass(frozen=True)

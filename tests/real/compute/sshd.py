@@ -19,6 +19,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.real import apt
+
 NEEDED = ("sshd", "ssh", "ssh-keygen", "rsync")
 PATH = ("/usr/local/bin", "/usr/bin", "/bin")
 RECORDER = '#!/bin/sh\necho "$(basename "$0") $*" >> {calls}\n'
@@ -29,12 +31,7 @@ def why_not() -> str | None:
     if os.geteuid() != 0:
         return "sshd is started as root"
     if _missing() and shutil.which("apt-get"):
-        subprocess.run(
-            ["apt-get", "install", "-y", "-q", "--no-install-recommends", "openssh-server", "rsync"],
-            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-        )
+        apt.install("openssh-server", "rsync")
     return f"{', '.join(_missing())}: not installed, and cannot be" if _missing() else None
 
 

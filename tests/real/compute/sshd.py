@@ -19,8 +19,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.real import apt
-
 NEEDED = ("sshd", "ssh", "ssh-keygen", "rsync")
 PATH = ("/usr/local/bin", "/usr/bin", "/bin")
 RECORDER = '#!/bin/sh\necho "$(basename "$0") $*" >> {calls}\n'
@@ -31,6 +29,10 @@ def why_not() -> str | None:
     if os.geteuid() != 0:
         return "sshd is started as root"
     if _missing() and shutil.which("apt-get"):
+        from tests.real import (
+            apt,  # here, for the fake of the brev command imports this file as a program does
+        )
+
         apt.install("openssh-server", "rsync")
     return f"{', '.join(_missing())}: not installed, and cannot be" if _missing() else None
 

@@ -49,7 +49,8 @@ clean:
 	rm -rf data .dagster .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(READY): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Python 3.11 is needed: make PYTHON=/path/to/python3.11")'
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit((v[:2] != (3, 11) or v < (3, 11, 4)) and \
+		"Python 3.11.4 or a later 3.11 is needed: make PYTHON=/path/to/python3.11")'
 	@echo "creating the environment in $(VENV): a few minutes, most of them for torch and NeMo"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt torch==2.13.0

@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from assets.cycles import CYCLES, GPU_POOL, OWNERS, cycle_step
+from assets.cycles import CYCLES, EVAL_POOL, OWNERS, cycle_step
 from assets.rented import left_running_spec, rented_step
 from assets.splits import split
 from flywheel.cycle_page import write_page
@@ -73,7 +73,7 @@ def base_model(
     owners=OWNERS,
     deps=[base_model, split],
     partitions_def=CYCLES,
-    pool=GPU_POOL,
+    pool=EVAL_POOL,
     code_version="1",
     check_specs=[left_running_spec("baseline_eval")],
     description=(
@@ -104,7 +104,7 @@ def baseline_eval(
     owners=OWNERS,
     deps=[base_model, split, dg.AssetKey("adapted_model")],
     partitions_def=CYCLES,
-    pool=GPU_POOL,
+    pool=EVAL_POOL,
     code_version="1",
     check_specs=[left_running_spec("next_eval")],
     description="The fine-tuned model's hypotheses for the very rows of the baseline, and their scores.",

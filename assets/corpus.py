@@ -25,6 +25,7 @@ from flywheel.errors import FlywheelError
 from flywheel.files import sha256_of_file
 from flywheel.manifest import ManifestError, content_hash, read_manifest, write_manifest
 from flywheel.pronunciation.lexicon import read_lexicon
+from flywheel.recordings import read_recordings
 from flywheel.sentences import cycle_sentences, read_sentences, write_sentences
 from flywheel.terms import read_term_seed, write_term_seed
 from resources.data_folder import DataFolder
@@ -164,10 +165,13 @@ def speech(context: dg.AssetExecutionContext, data: DataFolder, voices: Speech) 
     group_name="corpus",
     kinds={"json"},
     owners=OWNERS,
-    deps=[sentences, dg.AssetKey("pronunciations"), speech],
+    deps=[sentences, dg.AssetKey("pronunciations"), speech, dg.AssetKey("recordings")],
     partitions_def=CYCLES,
-    code_version="1",
-    description="The NeMo manifest with the clinical extension, one row per utterance.",
+    code_version="2",
+    description=(
+        "The NeMo manifest with the clinical extension, one row per utterance: what was spoken here, then the "
+        "recordings that a team dropped."
+    ),
 )
 def manifest(context: dg.AssetExecutionContext, data: DataFolder, voices: Speech) -> dg.MaterializeResult:
     """Write the rows of the cycle, whose audio is all there; the checks read the file and the audio again."""
@@ -178,13 +182,17 @@ def manifest(context: dg.AssetExecutionContext, data: DataFolder, voices: Speech
         )
         dropped = read_dropped(folder.dropped)
         rendering = spoken_before(planned, data.speech, voices.synthesizer, dropped)
-        rows = manifest_rows(planned, rendering, data.speech, voices.synthesizer)
+        spoken = manifest_rows(planned, rendering, data.speech, voices.synthesizer)
+        recorded = read_recordings(folder.recordings, data.speech)
+        rows = (*spoken, *recorded)
         write_manifest(folder.manifest, rows)
         return dg.MaterializeResult(
             data_version=dg.DataVersion(content_hash(rows)),
             metadata={
                 "rows": len(rows),
                 "dropped": len(dropped),
+                "recordings": len(recorded),
+                "human rows": sum(row.is_human for row in recorded),
                 "clinical rows": sum(row.is_clinical for row in rows),
                 "general rows": sum(not row.is_clinical for row in rows),
                 "by noise_level": dg.MetadataValue.json(Counter(row.noise_level for row in rows)),

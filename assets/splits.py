@@ -15,6 +15,7 @@ from flywheel.leaderboard import split_table
 from flywheel.leaks import LEAK_CHECKS, check_leaks
 from flywheel.manifest import read_manifest, write_manifest
 from flywheel.splits import TRAINING_SUBSETS, Assignments, SplitSettings, split_rows
+from flywheel.terms import HUMAN
 from resources.data_folder import DataFolder
 from resources.speech.resource import Speech
 
@@ -39,7 +40,8 @@ class SplitConfig(dg.Config):
     check_specs=[dg.AssetCheckSpec(name, asset="split", blocking=True) for name in LEAK_CHECKS],
     description=(
         "The subset of each row: train, development (picks the checkpoint), validation (the held-out rows), "
-        "unseen terms, unseen voices, general speech and its replay. What an earlier cycle decided stays."
+        "unseen terms, unseen voices, general speech and its replay; people's recordings are only measured on. "
+        "What an earlier cycle decided stays."
     ),
 )
 def split(
@@ -84,6 +86,7 @@ def split(
                 "rows": dg.MetadataValue.md(split_table(done.counts)),
                 "training rows": sum(row.subset in TRAINING_SUBSETS for row in done.rows),
                 "held-out rows": len(done.subset("validation")),
+                "human rows": len(done.subset(HUMAN)),
                 "warnings": len(done.warnings),
                 "settings": dg.MetadataValue.json(json.loads(json.dumps(asdict(settings)))),
             },

@@ -6,6 +6,7 @@ from typing import Self
 
 from flywheel.errors import Problems
 from flywheel.manifest import SUBSETS
+from flywheel.terms import HUMAN
 
 __all__ = ["Assignments", "AssignmentsError"]
 
@@ -20,7 +21,8 @@ class Assignments:
 
     Args:
         terms: term to ``seen`` or ``unseen``.
-        voices: voice id to ``seen`` (it spoke a training row) or ``unseen``; others are undecided.
+        voices: voice id to ``seen`` (it spoke a training row), ``unseen``, or ``human`` (a person's, which
+            trains nothing); others are undecided.
         groups: synthesis group to its subset.
         sentences: words of a general sentence to ``general`` or ``replay``.
     """
@@ -38,7 +40,12 @@ class Assignments:
     def from_json(cls, value: object) -> Self:
         """The assignments of an earlier cycle; `AssignmentsError` with all problems where `value` is none."""
         seen = ("seen", "unseen")
-        allowed = {"terms": seen, "voices": seen, "groups": SUBSETS, "sentences": ("general", "replay")}
+        allowed = {
+            "terms": seen,
+            "voices": (*seen, HUMAN),
+            "groups": SUBSETS,
+            "sentences": ("general", "replay"),
+        }
         tables = value if isinstance(value, Mapping) else {}
         problems = [] if tables.keys() == allowed.keys() else [f"found no tables {', '.join(allowed)}"]
         for name, words in allowed.items():

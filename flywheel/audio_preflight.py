@@ -14,7 +14,15 @@ from typing import BinaryIO
 from flywheel.errors import FlywheelError, Problems
 from flywheel.manifest import ManifestRow, Seconds
 
-__all__ = ["MAX_DURATION", "MIN_DURATION", "AudioError", "WavHeader", "check_audio", "read_wav_header"]
+__all__ = [
+    "MAX_DURATION",
+    "MIN_DURATION",
+    "AudioError",
+    "WavHeader",
+    "check_audio",
+    "read_wav_header",
+    "wav_faults",
+]
 
 MIN_DURATION: Seconds = 0.1
 MAX_DURATION: Seconds = 20.0
@@ -83,7 +91,7 @@ def check_audio(
     paths = [Path(row.audio_filepath) if root is None else root / row.audio_filepath for row in rows]
     with ThreadPoolExecutor(max_workers=_READERS) as readers:
         faults_by_row = readers.map(
-            lambda row, path: _faults(row, path, min_duration, max_duration), rows, paths
+            lambda row, path: wav_faults(path, row.duration, min_duration, max_duration), rows, paths
         )
         problems = [
             f"row {row.id} ({path}): {fault}"
@@ -92,6 +100,30 @@ def check_audio(
         ]
     if problems:
         raise AudioError(f"audio of {len(rows)} rows", problems)
+
+
+def wav_faults(
+    path: Path,
+    expected: Seconds | None = None,
+    min_duration: Seconds = MIN_DURATION,
+    max_duration: Seconds = MAX_DURATION,
+) -> tuple[str, ...]:
+    """What is wrong with one file, from its header: ``found ...; allowed: ...`` each; empty where nothing is.
+
+    Args:
+        path: the file.
+        expected: its duration as a manifest has it; None where nothing is claimed.
+        min_duration, max_duration: the trainer would drop a row outside.
+    """
+    try:
+        header = read_wav_header(path)
+    except FileNotFoundError:
+        return ("found no such file; allowed: a WAV file; synthesise the row again or mend the path",)
+    except OSError as error:
+        return (f"found {(error.strerror or type(error).__name__).lower()}; allowed: a readable WAV file",)
+    except _NotWavError as error:
+        return (f"{error}; allowed: a WAV file",)
+    return (*_format_faults(header), *_length_faults(header, expected, min_duration, max_duration))
 
 
 def read_wav_header(path: Path) -> WavHeader:
@@ -138,18 +170,6 @@ def _header(sound_format: bytes, claimed_bytes: int, present_bytes: int) -> WavH
     return WavHeader(encoding, channels, sampling_rate, bits, claimed_bytes, present_bytes)
 
 
-def _faults(row: ManifestRow, path: Path, min_duration: Seconds, max_duration: Seconds) -> tuple[str, ...]:
-    try:
-        header = read_wav_header(path)
-    except FileNotFoundError:
-        return ("found no such file; allowed: a WAV file; synthesise the row again or mend the path",)
-    except OSError as error:
-        return (f"found {(error.strerror or type(error).__name__).lower()}; allowed: a readable WAV file",)
-    except _NotWavError as error:
-        return (f"{error}; allowed: a WAV file",)
-    return (*_format_faults(header), *_length_faults(header, row.duration, min_duration, max_duration))
-
-
 def _format_faults(header: WavHeader) -> Iterator[str]:
     if header.encoding != _PCM or header.bits != 16:
         unnamed = f"encoding {header.encoding:#06x}"
@@ -162,7 +182,7 @@ def _format_faults(header: WavHeader) -> Iterator[str]:
 
 
 def _length_faults(
-    header: WavHeader, expected: Seconds, min_duration: Seconds, max_duration: Seconds
+    header: WavHeader, expected: Seconds | None, min_duration: Seconds, max_duration: Seconds
 ) -> Iterator[str]:
     if header.present_bytes < header.claimed_bytes:
         counts = (
@@ -172,7 +192,7 @@ def _length_faults(
         return
     duration = header.duration
     # Half a sample of slack: the manifest's seconds are decimal, the file's are samples.
-    if abs(duration - expected) > _DURATION_TOLERANCE + 0.5 / _SAMPLING_RATE:
+    if expected is not None and abs(duration - expected) > _DURATION_TOLERANCE + 0.5 / _SAMPLING_RATE:
         allowed = f"the manifest's {expected:.3f} s, give or take {_DURATION_TOLERANCE * 1000:.0f} ms"
         yield f"found {duration:.3f} s; allowed: {allowed}"
     if not min_duration <= duration <= max_duration:

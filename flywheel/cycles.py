@@ -1,6 +1,7 @@
 """Names of cycles, and every file of a cycle's folder, in one place.
 
     data/cycles/cycle1/  term_seed.csv sentences.jsonl pronunciations.jsonl audition/ dropped.jsonl
+                         recordings.jsonl quarantine.jsonl offered.txt
                          manifest.jsonl split.json train.jsonl development.jsonl validation.jsonl
                          base_model.json baseline/ gate.json finetune/ next/ comparison.json decision.json
                          adapted_model.nemo training_run_info.json leaderboard_cycle1.md ...
@@ -19,6 +20,7 @@ __all__ = [
     "CycleFolder",
     "CycleNameError",
     "EvalFolder",
+    "all_cycles",
     "cycle_name",
     "cycle_number",
     "earlier_cycles",
@@ -146,6 +148,21 @@ class CycleFolder:
         return self.root / "dropped.jsonl"
 
     @property
+    def recordings(self) -> Path:
+        """The dropped recordings that joined the cycle, as rows of its manifest."""
+        return self.root / "recordings.jsonl"
+
+    @property
+    def quarantine(self) -> Path:
+        """The dropped recordings that did not join, each with its reasons."""
+        return self.root / "quarantine.jsonl"
+
+    @property
+    def offered(self) -> Path:
+        """The dropped recordings that the cycle was offered: growth is counted against them."""
+        return self.root / "offered.txt"
+
+    @property
     def manifest(self) -> Path:
         """All rows of the cycle, before the split."""
         return self.root / "manifest.jsonl"
@@ -205,18 +222,28 @@ class CycleFolder:
         """Whether the adapted model was kept, with reasons."""
         return self.root / "decision.json"
 
+    @property
+    def history(self) -> Path:
+        """The page over this cycle and those before it; its figure lies beside it."""
+        return self.root / "history.md"
+
     def leaderboard(self, number: int) -> Path:
         """The page about the model of cycle `number`: the cycle's own, or the next one's."""
         return self.root / f"leaderboard_{cycle_name(number)}.md"
 
 
-def earlier_cycles(data: Path, cycle: str) -> tuple[CycleFolder, ...]:
-    """Cycles before `cycle` that have a folder, in numeric order. Folders with other names do not count."""
-    number = cycle_number(cycle)
+def all_cycles(data: Path) -> tuple[CycleFolder, ...]:
+    """Cycles that have a folder, in numeric order. Folders with other names do not count."""
     root = data / _CYCLES
     names = [entry.name for entry in root.iterdir() if entry.is_dir()] if root.is_dir() else []
-    earlier = sorted(cycle_number(name) for name in names if _NAME.fullmatch(name))
-    return tuple(CycleFolder(data, cycle_name(found)) for found in earlier if found < number)
+    found = sorted(cycle_number(name) for name in names if _NAME.fullmatch(name))
+    return tuple(CycleFolder(data, cycle_name(number)) for number in found)
+
+
+def earlier_cycles(data: Path, cycle: str) -> tuple[CycleFolder, ...]:
+    """Those of `all_cycles` that come before `cycle`."""
+    number = cycle_number(cycle)
+    return tuple(folder for folder in all_cycles(data) if folder.number < number)
 
 
 def latest_earlier(data: Path, cycle: str, file: str) -> Path | None:

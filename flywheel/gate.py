@@ -12,7 +12,7 @@ from typing import Any, Self
 from flywheel.errors import FlywheelError, Problems
 from flywheel.score_reading import ScoreReader, pooled
 from flywheel.scoring.intervals import Estimate
-from flywheel.terms import ENTITY_CATEGORIES
+from flywheel.terms import ENTITY_CATEGORIES, RECORDING
 from flywheel.wording import counted, listed, missed_of, percent, rate, rows_for_margin
 
 __all__ = ["GATE_CRITERIA", "Criterion", "GateDecision", "GateSettings", "GateSettingsError", "evaluate_gate"]
@@ -199,9 +199,18 @@ class _Evidence:
         return {name: self.category_rows.get(name, 0) for name in self.settings.priority_categories}
 
     def ker_by_origin(self, *, engines_own: bool) -> Estimate | None:
-        """Over rows that the engine pronounced by its own rules, or over those that were looked up."""
+        """Over rows that the engine pronounced by its own rules, or over those that were looked up.
+
+        How a recording's speaker pronounces a term was neither.
+        """
         sources = self.reader.ker_by(_SLICE, "ipa_source")
-        return pooled([ker for source, ker in sources.items() if source.endswith("_g2p") == engines_own])
+        return pooled(
+            [
+                ker
+                for source, ker in sources.items()
+                if source != RECORDING and source.endswith("_g2p") == engines_own
+            ]
+        )
 
     @property
     def mispronounced(self) -> bool:

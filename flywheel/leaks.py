@@ -27,6 +27,7 @@ LEAK_CHECKS = (
     "unseen_terms_not_in_training_text",
     "unseen_voices_not_trained",
     "control_sentences_not_trained",
+    "human_voices_not_trained",
     "audio_content_on_one_side",
     "earlier_rows_stayed",
 )
@@ -120,6 +121,7 @@ def check_leaks(
         *_unseen_terms(rows, training),
         _unseen_voices(rows, training, unseen_voices),
         _control_sentences(rows, training),
+        _human_voices(rows, training),
     ]
     if audio_sha256 is not None:
         checks.append(
@@ -201,6 +203,16 @@ def _control_sentences(rows: Sequence[ManifestRow], training: Sequence[ManifestR
     )
     description = "No sentence of the general-speech control is in a training row."
     return LeakCheck("control_sentences_not_trained", description, len(training), tuple(leaks))
+
+
+def _human_voices(rows: Sequence[ManifestRow], training: Sequence[ManifestRow]) -> LeakCheck:
+    """A model that has heard a speaker is no measure of how it hears people."""
+    people = {row.voice_id for row in rows if row.is_human}
+    leaks = sorted(
+        f"{row.voice_id}: {row.subset} (row {row.id})" for row in training if row.voice_id in people
+    )
+    description = "No training row is in the voice of a person whose recordings are held out."
+    return LeakCheck("human_voices_not_trained", description, len(training), tuple(leaks))
 
 
 def _stayed(rows: Sequence[ManifestRow], earlier: Mapping[str, str]) -> LeakCheck:

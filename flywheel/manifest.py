@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 
 from flywheel.errors import Problems
 from flywheel.files import write_jsonl
-from flywheel.terms import CONTEXT_TYPES, ENTITY_CATEGORIES
+from flywheel.terms import CONTEXT_TYPES, ENTITY_CATEGORIES, HUMAN, RECORDING
 
 if TYPE_CHECKING:
     from lhotse import CutSet
@@ -27,6 +27,7 @@ __all__ = [
     "as_cutset",
     "clinical_rows_by_category",
     "content_hash",
+    "described",
     "find_conflicts",
     "holds_term",
     "moved_root",
@@ -37,9 +38,9 @@ __all__ = [
 
 Seconds = float
 
-SUBSETS = ("train", "development", "validation", "unseen_term", "unseen_voice", "general", "replay")
+SUBSETS = ("train", "development", "validation", "unseen_term", "unseen_voice", "general", "replay", HUMAN)
 
-_IPA_SOURCE = re.compile(r"override|merriam-webster|[a-z0-9]+(_[a-z0-9]+)*_g2p")
+_IPA_SOURCE = re.compile(rf"override|merriam-webster|{RECORDING}|[a-z0-9]+(_[a-z0-9]+)*_g2p")
 _NOISE_LEVEL = re.compile(r"clean|snr_(0|-?[1-9][0-9]*)db")
 _SMART_QUOTES = frozenset("‘’‚‛“”„‟ʼ«»‹›")
 # Unicode's control, format, surrogate, private, unassigned, line and paragraph separators: nothing that
@@ -56,7 +57,7 @@ _ALLOWED = {
     "sampling_rate": "16000 (Hz)",
     "term": "lower case words that stand in the text in order and adjacent",
     "entity_category": ", ".join(ENTITY_CATEGORIES),
-    "ipa_source": "override, merriam-webster or <engine>_g2p",
+    "ipa_source": f"override, merriam-webster, {RECORDING} or <engine>_g2p",
     "voice_id": "the engine-qualified name of a voice",
     "noise_level": "clean or snr_<n>db, n a whole number",
     "context_type": ", ".join(CONTEXT_TYPES),
@@ -82,8 +83,9 @@ class ManifestRow(BaseModel):
     """One utterance. Clinical rows have a term, its category and a context; general speech has none of them.
 
     `duration` is in seconds, `sampling_rate` in Hz. `synthesis_group` is the same for all rows that share
-    one synthesis (the clean row and its noisy versions). Raises pydantic's `ValidationError` where a value
-    is not allowed; `read_manifest` turns that into a report.
+    one synthesis (the clean row and its noisy versions). `subset` is the split's to fill, but for people's
+    speech, which stands in `HUMAN` from the start. Raises pydantic's `ValidationError` where a value is not
+    allowed; `read_manifest` turns that into a report.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
@@ -106,6 +108,11 @@ class ManifestRow(BaseModel):
     def is_clinical(self) -> bool:
         """Whether the row is about a term; the others are general speech."""
         return self.term is not None
+
+    @property
+    def is_human(self) -> bool:
+        """Whether a person speaks: such a row is only ever measured on."""
+        return self.subset == HUMAN
 
     def with_subset(self, subset: str) -> Self:
         """A copy that stands in `subset`, one of `SUBSETS`."""
@@ -224,7 +231,7 @@ def read_manifest(path: Path, *, allow_empty: bool = False) -> tuple[ManifestRow
         try:
             rows.append(ManifestRow.model_validate(value))
         except ValidationError as error:
-            problems += [(line, f"line {line}, {problem}") for problem in _described(error)]
+            problems += [(line, f"line {line}, {problem}") for problem in described(error)]
     problems += _conflicts(objects, "line")
     if problems:
         raise ManifestError(str(path), [problem for _, problem in sorted(problems, key=lambda item: item[0])])
@@ -267,7 +274,7 @@ def rebase(rows: Iterable[ManifestRow], new_path: Callable[[PurePath], str]) -> 
         try:
             moved.append(row.with_audio_filepath(new_path(PurePath(row.audio_filepath))))
         except ValidationError as error:
-            problems += [f"row {number}, {problem}" for problem in _described(error)]
+            problems += [f"row {number}, {problem}" for problem in described(error)]
         except ValueError as error:
             problems.append(f"row {number}, audio_filepath: found {row.audio_filepath!r}; {error}")
     problems += find_conflicts(moved) if not problems else ()
@@ -298,8 +305,14 @@ def content_hash(rows: Iterable[ManifestRow]) -> str:
 
 
 def clinical_rows_by_category(rows: Iterable[ManifestRow]) -> dict[str, int]:
-    """How many clinical rows each entity category has; one without rows is absent."""
-    return dict(Counter(row.entity_category for row in rows if row.entity_category is not None))
+    """How many clinical rows each entity category has; one without rows is absent.
+
+    People's speech does not count: a gate that asks whether there is enough to learn from would be told of
+    rows that nothing may learn from.
+    """
+    return dict(
+        Counter(row.entity_category for row in rows if row.entity_category is not None and not row.is_human)
+    )
 
 
 def as_cutset(rows: Iterable[ManifestRow]) -> "CutSet":
@@ -381,7 +394,7 @@ def _json_object(line: int, text: str, problems: list[tuple[int, str]]) -> dict[
     return value
 
 
-def _described(error: ValidationError) -> Iterator[str]:
+def described(error: ValidationError) -> Iterator[str]:
     """``field: found ...; allowed: ...`` for each thing that is wrong with one row."""
     for detail in error.errors():
         field = str(detail["loc"][0])

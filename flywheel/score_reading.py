@@ -63,6 +63,10 @@ class ScoreReader:
             if (ker := _table(metrics, f"{where}.{level}").get("ker")) is not None
         }
 
+    def speakers(self, slice_name: str) -> int:
+        """How many voices speak in a slice; 0 where there is no such slice."""
+        return len(_table(self._values(slice_name, "by").get("voice_id"), f"{slice_name}.by.voice_id"))
+
     def pooled_ker(self, slice_name: str, categories: Collection[str]) -> Estimate | None:
         """The KER over several entity categories together; None where any of them has no rows."""
         of_category = self.ker_by(slice_name, "entity_category")

@@ -16,7 +16,7 @@ from flywheel.assignments import Assignments
 from flywheel.errors import Problems
 from flywheel.leaks import TRAINING_SUBSETS, LeakCheck, TermIndex, check_leaks, sentence_key
 from flywheel.manifest import SUBSETS, ManifestRow, find_conflicts
-from flywheel.terms import ENTITY_CATEGORIES
+from flywheel.terms import ENTITY_CATEGORIES, HUMAN
 
 __all__ = [
     "MIN_TERMS_FOR_UNSEEN",
@@ -128,8 +128,11 @@ def split_rows(
     `development` and `train`, so that a term keeps a training group wherever it has two. General
     sentences, in all their voices and noises together, are `replay` or the control `general`.
 
+    Rows that come as `human` stay it, and the others are divided as if these were not there: whoever drops
+    recordings of people moves no other row. A voice of theirs trains nothing either, whatever made it.
+
     Args:
-        rows: of one manifest; subsets that they have already do not count.
+        rows: of one manifest; subsets other than `human` that they have already do not count.
         settings: fractions, voices and seed.
         earlier: the assignments of the last cycle. What they name stays where it was; only what is new
             is drawn, so that the fractions hold for old and new together as far as that allows.
@@ -138,24 +141,28 @@ def split_rows(
         SplitError: no rows, rows that contradict each other, or voices that cannot be held out.
     """
     earlier = earlier or Assignments()
+    people = [row for row in rows if row.is_human or earlier.groups.get(row.synthesis_group) == HUMAN]
+    people_voices = {row.voice_id for row in people} | _named(earlier.voices, HUMAN)
     unseen_voices = {*settings.unseen_voices, *_named(earlier.voices, "unseen")}
-    _refuse(rows, settings, unseen_voices, earlier)
-    groups = _groups(rows)
+    barred_voices = unseen_voices | people_voices
+    _refuse(rows, people, settings, barred_voices, earlier)
+    groups = _not_in(_groups(rows), {row.synthesis_group for row in people})
     warnings = _voice_warnings(groups, settings, earlier)
 
     unseen_terms = _unseen_terms(groups, settings, earlier, warnings)
     placed = {group.key: earlier.groups[group.key] for group in groups if group.key in earlier.groups}
-    placed |= _set_aside(_not_in(groups, placed), unseen_terms, unseen_voices, warnings)
+    placed |= _set_aside(_not_in(groups, placed), unseen_terms, barred_voices, warnings)
     for category in ENTITY_CATEGORIES:
         placed |= _split_category(category, groups, placed, settings, warnings)
-    sides = _general_sides(groups, unseen_terms, unseen_voices, settings, earlier, warnings)
+    sides = _general_sides(groups, unseen_terms, barred_voices, settings, earlier, warnings)
     placed |= {group.key: sides[sentence_key(group.text)] for group in groups if group.term is None}
 
     warnings += _gaps(groups, placed, unseen_terms)
+    placed |= {row.synthesis_group: HUMAN for row in people}
     voices = {group.voice_id: "seen" for group in groups if placed[group.key] in TRAINING_SUBSETS}
     now = Assignments(
         terms={g.term: "unseen" if g.term in unseen_terms else "seen" for g in groups if g.term is not None},
-        voices=voices | dict.fromkeys(unseen_voices, "unseen"),
+        voices=voices | dict.fromkeys(unseen_voices, "unseen") | dict.fromkeys(people_voices, HUMAN),
         groups=placed,
         sentences=sides,
     )
@@ -170,7 +177,7 @@ def subset_counts(
 
     Returns:
         Subset to a table: each entity category, ``general`` (rows without a term) and ``total``. All
-        subsets and all columns are there, empty ones with 0.
+        subsets and all columns are there, empty ones with 0; but `human` only where somebody was recorded.
     """
     key_field = {"rows": "id", "groups": "synthesis_group", "terms": "term"}[unit]
     columns = (*ENTITY_CATEGORIES, _WITHOUT_TERM)
@@ -179,17 +186,22 @@ def subset_counts(
         value = getattr(row, key_field)
         if row.subset is not None and value is not None:
             found[row.subset, row.entity_category or _WITHOUT_TERM].add(value)
-    table = {subset: {column: len(found[subset, column]) for column in columns} for subset in SUBSETS}
+    subsets = [subset for subset in SUBSETS if subset != HUMAN or any(key[0] == HUMAN for key in found)]
+    table = {subset: {column: len(found[subset, column]) for column in columns} for subset in subsets}
     return {subset: {**counts, "total": sum(counts.values())} for subset, counts in table.items()}
 
 
 def _refuse(
     rows: Sequence[ManifestRow],
+    people: Sequence[ManifestRow],
     settings: SplitSettings,
-    unseen_voices: Collection[str],
+    barred_voices: Collection[str],
     earlier: Assignments,
 ) -> None:
     problems = list(find_conflicts(rows)) if rows else ["found no rows; allowed: at least one"]
+    problems += _trained_people(people, earlier)
+    people_ids = {row.id for row in people}
+    rows = [row for row in rows if row.id not in people_ids]
     voices = sorted({row.voice_id for row in rows})
     absent = sorted(set(settings.unseen_voices).difference(voices))
     if rows and absent and len(absent) == len(set(settings.unseen_voices)):
@@ -200,17 +212,31 @@ def _refuse(
             problems.append(
                 f"unseen_voices: found {voice!r}, trained on in an earlier cycle; allowed: other voices"
             )
-    if rows and set(voices) <= set(unseen_voices):
+    if rows and set(voices) <= set(barred_voices):
         problems.append(f"unseen_voices: found all voices ({', '.join(voices)}); allowed: some, not all")
     for row in rows:
         replayed = earlier.sentences.get(sentence_key(row.text)) == "replay"
-        if row.term is None and row.voice_id in unseen_voices and replayed:
+        if row.term is None and row.voice_id in barred_voices and replayed:
             problems.append(
                 f"row {row.id}, voice_id: found the unseen voice {row.voice_id!r} on a sentence trained on "
                 "in an earlier cycle; allowed: other voices, or a sentence of the control"
             )
     if problems:
         raise SplitError("split", problems)
+
+
+def _trained_people(people: Iterable[ManifestRow], earlier: Assignments) -> list[str]:
+    """People whose speech cannot be held out any more."""
+    trained = sorted({row.voice_id for row in people if earlier.voices.get(row.voice_id) == "seen"})
+    problems = [
+        f"human speech: found the voice {voice!r}, trained on in an earlier cycle; allowed: other voices"
+        for voice in trained
+    ]
+    return problems + [
+        f"row {row.id}: found human speech whose audio was in {subset} in an earlier cycle; allowed: other audio"
+        for row in people
+        if (subset := earlier.groups.get(row.synthesis_group)) in TRAINING_SUBSETS
+    ]
 
 
 def _groups(rows: Sequence[ManifestRow]) -> tuple[_Group, ...]:

@@ -13,7 +13,9 @@ from flywheel.files import write_text
 __all__ = [
     "CONTEXT_TYPES",
     "ENTITY_CATEGORIES",
+    "HUMAN",
     "MAX_TERM_WORDS",
+    "RECORDING",
     "Term",
     "TermSeedError",
     "plain_text",
@@ -23,6 +25,12 @@ __all__ = [
 
 ENTITY_CATEGORIES = ("drug", "procedure", "anatomy", "condition", "lab", "role")
 CONTEXT_TYPES = ("dictation", "handoff", "chart_note", "history")
+
+HUMAN = "human"
+"""The subset and the slice of people's own speech, dropped as recordings: held out whatever the split is."""
+
+RECORDING = "recording"
+"""The `ipa_source` of a recording: nobody prescribed how its speaker pronounces the term, and no engine chose it."""
 
 # Carriers are sentences of 8 to 30 words; a longer term would drown the context it stands in.
 MAX_TERM_WORDS = 5

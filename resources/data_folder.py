@@ -8,6 +8,8 @@ import dagster as dg
 from flywheel.cycles import CycleFolder
 from flywheel.registry import Registry
 
+RECORDINGS_VARIABLE = "FLYWHEEL_RECORDINGS"
+
 
 class DataFolder(dg.ConfigurableResource):
     """The folder of all audio, cycles, models and leases: `FLYWHEEL_DATA`, by default `./data`."""
@@ -29,6 +31,17 @@ class DataFolder(dg.ConfigurableResource):
         """Pronunciations that a person has verified: `FLYWHEEL_OVERRIDES`, or a CSV in the folder."""
         given = os.environ.get("FLYWHEEL_OVERRIDES")
         return Path(given).absolute() if given else self.path / "pronunciation_overrides.csv"
+
+    @property
+    def recordings(self) -> Path:
+        """Where a team drops recordings of its own: `FLYWHEEL_RECORDINGS`, or a folder in this one.
+
+        Of a bucket, `s3://name/prefix`, it is the folder of copies that `resources.recordings` brings here.
+        """
+        given = os.environ.get(RECORDINGS_VARIABLE, "")
+        if given.startswith("s3://"):
+            return self.path / "recordings-from-bucket"
+        return Path(given).absolute() if given else self.path / "recordings"
 
     @property
     def dictionary(self) -> Path:

@@ -9,7 +9,8 @@ from flywheel.leaderboard.lines import Line, ker_table, rate_table, section
 from flywheel.leaderboard.markdown import inline, table
 from flywheel.score_reading import ScoreReader
 from flywheel.scoring.intervals import Estimate
-from flywheel.wording import missed_of, negated, percent
+from flywheel.terms import HUMAN
+from flywheel.wording import counted, missed_of, negated, percent
 
 __all__ = ["all_rows", "beyond_held_out", "decision_and_reasons", "provenance", "wrong_terms"]
 
@@ -27,7 +28,7 @@ _CRITERIA = {
 
 
 def beyond_held_out(inputs: LeaderboardInputs) -> str:
-    """Section 6: unseen terms, unseen voices and general speech."""
+    """Section 6: unseen terms, unseen voices and general speech; people's speech where somebody was recorded."""
     trained = inputs.stage == "trained"
     unseen = [
         _slice_line(inputs, "unseen terms", "unseen_term", "ker", "no term is set aside"),
@@ -43,6 +44,24 @@ def beyond_held_out(inputs: LeaderboardInputs) -> str:
         "General speech holds no clinical term: if its WER rises, the model pays for new terms with everyday "
         "words.",
         rate_table("metric", general, trained=trained),
+        *_human_speech(inputs),
+    )
+
+
+def _human_speech(inputs: LeaderboardInputs) -> tuple[str, ...]:
+    """What people's recordings show; nothing where there are none."""
+    speakers = inputs.before.speakers(HUMAN)
+    if not speakers:
+        return ()
+    trained = inputs.stage == "trained"
+    kers = [_slice_line(inputs, "human speech", HUMAN, "ker", "no recording holds a term")]
+    wers = [_slice_line(inputs, "WER, human speech", HUMAN, "wer", "no recordings")]
+    return (
+        f"Human speech: recordings of people ({counted(speakers, 'speaker')}), whom no training hears; what they say "
+        "may stand in training rows, in synthetic voices. No other figure of this page counts them, and neither gate "
+        "nor decision does: those are about the same rows from one cycle to the next, and who is recorded changes.",
+        ker_table("KER of", kers, trained=trained),
+        rate_table("metric", wers, trained=trained),
     )
 
 

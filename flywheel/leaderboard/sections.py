@@ -9,6 +9,7 @@ from flywheel.leaderboard.lines import Line, ker_table, not_measured, paired, ra
 from flywheel.leaderboard.markdown import image, inline
 from flywheel.scoring.comparison import SliceComparison
 from flywheel.scoring.intervals import Estimate
+from flywheel.terms import RECORDING
 from flywheel.wording import counted, listed, negated
 
 __all__ = ["TERMS_SHOWN", "by_category", "by_noise", "by_source", "by_term", "headline_metrics"]
@@ -65,9 +66,14 @@ def by_category(inputs: LeaderboardInputs) -> str:
 def by_source(inputs: LeaderboardInputs) -> str:
     """Section 3."""
     sources = inputs.before.ker_by("held_out", "ipa_source")
-    only = ""
+    note = ""
+    if RECORDING in sources:
+        note = (
+            f" `{RECORDING}`: synthetic speech that a team made elsewhere. Who pronounced its terms, and how, is not "
+            "known here, so it says nothing about either."
+        )
     if len(sources) == 1:
-        only = (
+        note += (
             f" Here every pronunciation comes from `{next(iter(sources))}`, so that this table cannot tell a "
             "mispronounced term from one that the model does not know."
         )
@@ -75,7 +81,7 @@ def by_source(inputs: LeaderboardInputs) -> str:
         "3. KER by ipa_source",
         "How to read: where the pronunciation came from. A low KER for `override` and `merriam-webster` "
         "beside a high one for `..._g2p` means that the test speech was mispronounced: mend pronunciations, "
-        f"do not train.{only}",
+        f"do not train.{note}",
         _levels_table(inputs, "ipa_source"),
     )
 

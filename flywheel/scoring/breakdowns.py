@@ -19,6 +19,7 @@ from flywheel.scoring.errors import ErrorCounts
 from flywheel.scoring.intervals import Estimate, cluster_bootstrap, wilson
 from flywheel.scoring.normalizers import Normalizer
 from flywheel.scoring.rows import RowScore, ScoringError
+from flywheel.terms import HUMAN
 
 __all__ = [
     "BREAKDOWNS",
@@ -30,7 +31,7 @@ __all__ = [
     "summarise",
 ]
 
-SLICES = ("held_out", "train", "all", "unseen_term", "unseen_voice", "general")
+SLICES = ("held_out", "train", "all", "unseen_term", "unseen_voice", "general", "human")
 """The slices of `scores.json`, in the order in which a page shows them."""
 
 BREAKDOWNS = ("entity_category", "ipa_source", "noise_level", "term", "voice_id", "context_type")
@@ -43,12 +44,15 @@ _CLINICAL_SLICES: Mapping[str | None, tuple[str, ...]] = MappingProxyType(
         "development": ("train", "all"),
         "unseen_term": ("unseen_term", "all"),
         "unseen_voice": ("unseen_voice", "all"),
+        # People's speech is a measure of its own: the others, and what is decided on them, stay comparable
+        # with those of cycles that had none. `all` is the published figure, over synthetic rows.
+        HUMAN: ("human",),
         None: ("all",),
     }
 )
 # General speech that was trained on measures neither the terms nor what was forgotten.
 _GENERAL_SLICES: Mapping[str | None, tuple[str, ...]] = MappingProxyType(
-    {"general": ("general",), "replay": (), "train": (), "development": (), None: ()}
+    {"general": ("general",), "replay": (), "train": (), "development": (), HUMAN: ("human",), None: ()}
 )
 _SUBSTITUTIONS_SHOWN = 5
 

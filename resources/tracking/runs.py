@@ -229,8 +229,9 @@ def _manifest_artifact(
     for name, rows in portable_manifests(folder).items():
         write_manifest(scratch / name, rows)
         copied[name] = str(scratch / name)
-    # Speech is named by its content and never changes.
-    files = [Path(row.audio_filepath) for row in read_manifest(folder.manifest)] if audio else []
+    # Speech is named by its content and never changes. People agreed to be measured on, not to be shown.
+    spoken = [row for row in read_manifest(folder.manifest) if not row.is_human] if audio else []
+    files = [Path(row.audio_filepath) for row in spoken]
     return _artifact(
         run,
         "manifest",

@@ -211,6 +211,19 @@ def test_rows_that_were_trained_on_open_no_gate() -> None:
     assert decision.criteria[3].found == "not measured (no held-out row with a pronunciation's source)"
 
 
+def test_how_a_recording_is_pronounced_was_not_looked_up() -> None:
+    """A team's synthetic recordings that are understood say nothing about how the engine pronounces."""
+    evaluated = scores(("drug", "recording", 40, 1), ("drug", "espeak_g2p", 60, 59))
+    decision = evaluate_gate(evaluated, ENOUGH, cycle=1)
+    assert decision.open, decision.advice
+    assert decision.criteria[3].found == scores_found(("drug", "espeak_g2p", 60, 59))
+
+
+def scores_found(*groups: Group) -> str:
+    """What the criterion of the pronunciation finds in a model's scores."""
+    return evaluate_gate(scores(*groups), ENOUGH, cycle=1).criteria[3].found
+
+
 def test_rows_without_the_source_of_their_pronunciation_open_no_gate() -> None:
     evaluated = scores(("drug", "espeak_g2p", 60, 60))
     del evaluated["slices"]["held_out"]["by"]["ipa_source"]

@@ -132,7 +132,7 @@ def scores(model: Model, normalizer: Any, rows: Sequence[Transcript] = ROWS) -> 
 
 
 def category_rows(rows: Sequence[Transcript]) -> dict[str, int]:
-    categories = [row.entity_category for row in rows if row.entity_category]
+    categories = [row.entity_category for row in rows if row.entity_category and row.subset != "human"]
     return {category: categories.count(category) for category in categories}
 
 
@@ -442,6 +442,61 @@ def test_slices_that_the_cycle_does_not_have_are_not_measured_and_never_zero() -
     assert general["after"] == "not measured (no general speech is set aside)"
     assert page.texts[""][0].startswith("Do not keep the new model.")
     assert "General speech: not measured; terms never trained on: not measured" in page.texts[""][2]
+
+
+def people(*, general: bool = True) -> list[Transcript]:
+    """Recordings of two persons: the general ones say what a control sentence says."""
+    rows = [row for row in ROWS if row.subset == "validation"][:9] + [*general_rows()][: 3 if general else 0]
+    return [
+        replace(
+            row,
+            id=f"p{number}",
+            synthesis_group=f"p{number}",
+            subset="human",
+            ipa_source="recording",
+            voice_id=f"recording:nurse-{number % 2}",
+        )
+        for number, row in enumerate(rows)
+    ]
+
+
+def test_people_are_a_slice_of_their_own_that_changes_nothing_else() -> None:
+    inputs = trained_inputs(rows=[*ROWS, *people()])
+    page, without = read_page(render(inputs)), read_page(page_of("trained")[1])
+    human = page.lines(SECTIONS[5], 2)["human speech"]
+    assert (human["n"], human["missed before"], human["missed after"]) == ("9", *people_missed())
+    assert page.lines(SECTIONS[5], 3)["WER, human speech"]["n"] == "12"
+    (text,) = [text for text in page.texts[SECTIONS[5]] if text.startswith("Human speech: ")]
+    assert text.startswith("Human speech: recordings of people (2 speakers), whom no training hears;")
+    for heading in (*SECTIONS[:5], *SECTIONS[6:9]):
+        assert page.texts[heading] == without.texts[heading], heading
+        assert page.tables[heading] == without.tables[heading], heading
+    assert headline(inputs) == headline(page_of("trained")[0])
+    assert without.texts[SECTIONS[5]] == page.texts[SECTIONS[5]][:-1], "absent, and not 0, where nobody spoke"
+
+
+def people_missed() -> tuple[str, str]:
+    rows = [*ROWS, *people()]
+    return tuple(  # type: ignore[return-value]
+        str(sum(bool(row.term_missed) for row in scored(model, CLINICAL, rows) if row.id.startswith("p")))
+        for model in (untrained, adapted)
+    )
+
+
+def test_recordings_without_a_term_have_a_word_error_rate_alone() -> None:
+    rows = [replace(row, id=f"g{row.id}") for row in people() if row.term is None]
+    page = read_page(render(trained_inputs(rows=[*ROWS, *rows])))
+    assert (
+        page.lines(SECTIONS[5], 2)["human speech"]["KER after"] == "not measured (no recording holds a term)"
+    )
+    assert page.lines(SECTIONS[5], 3)["WER, human speech"]["n"] == "3"
+
+
+def test_synthetic_recordings_are_said_to_tell_nothing_of_pronunciations() -> None:
+    rows = [replace(row, ipa_source="recording") if row.voice_id == VOICES[0] else row for row in ROWS]
+    text = read_page(render(baseline_inputs(rows))).texts["3. KER by ipa_source"][0]
+    assert "recording: synthetic speech that a team made elsewhere." in text
+    assert "made elsewhere" not in page_of("baseline")[1]
 
 
 def test_without_held_out_rows_the_page_says_so() -> None:

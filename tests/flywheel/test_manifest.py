@@ -17,6 +17,7 @@ from flywheel.manifest import (
     ManifestError,
     ManifestRow,
     as_cutset,
+    clinical_rows_by_category,
     content_hash,
     find_conflicts,
     holds_term,
@@ -89,6 +90,7 @@ def problems_of(path: Path) -> list[str]:
         GENERAL,
         changed(CLINICAL, duration=3),
         changed(CLINICAL, ipa_source="override"),
+        changed(CLINICAL, ipa_source="recording", subset="human"),
         changed(CLINICAL, ipa_source="merriam-webster", noise_level="snr_0db"),
         changed(CLINICAL, noise_level="snr_-5db", subset="unseen_term"),
         changed(GENERAL, subset="replay", term=None),
@@ -161,7 +163,7 @@ WRONG_VALUES: list[tuple[dict[str, Any], str, str, str]] = [
     ({"term": MISSING}, "context_type", "context_type and entity_category without term", "dictation"),
     ({"entity_category": None}, "context_type", "context_type and term without entity_category", "dictation"),
     ({"context_type": MISSING}, "context_type", "entity_category and term without context_type", "dictation"),
-    ({"ipa_source": "g2p"}, "ipa_source", "'g2p'", "override, merriam-webster or <engine>_g2p"),
+    ({"ipa_source": "g2p"}, "ipa_source", "'g2p'", "override, merriam-webster, recording or <engine>_g2p"),
     ({"ipa_source": "merriam_webster"}, "ipa_source", "'merriam_webster'", "merriam-webster"),
     ({"noise_level": "snr_15"}, "noise_level", "'snr_15'", "clean or snr_<n>db"),
     ({"noise_level": "snr_05db"}, "noise_level", "'snr_05db'", "snr_<n>db"),
@@ -444,3 +446,12 @@ def test_reading_a_large_manifest_keeps_its_order(tmp_path: Path) -> None:
     random.Random(1).shuffle(rows)
     write_manifest(tmp_path / "m.jsonl", rows)
     assert read_manifest(tmp_path / "m.jsonl") == tuple(rows)
+
+
+def test_people_are_nothing_to_learn_from() -> None:
+    rows = [
+        ManifestRow.model_validate(changed(CLINICAL, subset=subset)) for subset in ("train", "human", "human")
+    ]
+    assert clinical_rows_by_category([*rows, ManifestRow.model_validate(GENERAL)]) == {
+        CLINICAL["entity_category"]: 1
+    }

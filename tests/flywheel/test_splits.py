@@ -26,7 +26,7 @@ from flywheel.splits import (
     split_rows,
     subset_counts,
 )
-from flywheel.terms import ENTITY_CATEGORIES
+from flywheel.terms import ENTITY_CATEGORIES, HUMAN
 
 VOICES = ("espeak:en-us+m1", "espeak:en-us+f2", "espeak:en-gb+m3", "espeak:en-gb+f4")
 UNSEEN = VOICES[3]
@@ -556,6 +556,84 @@ class TestGrowth:
         assert [line[: len(start)] for line, start in zip(found, problems, strict=True)] == problems
 
 
+def people(count: int = 6, voice: str = "recording:nurse-1") -> list[ManifestRow]:
+    """A person's recordings: of a term that is trained on, of one that nobody else says, and of none."""
+    said = [("drug", terms_of("drug", 1)[0]), ("drug", "fluconazole"), (None, None)]
+    rows = []
+    for number in range(count):
+        category, term = said[number % len(said)]
+        text = f"Bed {NUMBERS[number]} had {term or 'a visitor'} again."
+        row = utterance(text, voice, term=term, category=category)
+        rows.append(row.model_copy(update={"subset": HUMAN, "ipa_source": "recording"}))
+    return rows
+
+
+class TestPeople:
+    """Whoever is recorded is only ever measured on."""
+
+    def test_they_move_no_other_row_and_stay_where_they_are(self) -> None:
+        alone, together = split_rows(starter(), SETTINGS), split_rows([*starter(), *people()], SETTINGS)
+        found = subsets_by_id(together)
+        assert {row.id: found.pop(row.id) for row in people()} == {row.id: HUMAN for row in people()}
+        assert found == subsets_by_id(alone)
+        assert (together.warnings, together.counts[HUMAN]["total"]) == (alone.warnings, 6)
+        assert HUMAN not in alone.counts
+        assert_no_leaks(together)
+        grown = split_rows([*starter(), *people(9)], SETTINGS, earlier=together.assignments)
+        assert subsets_by_id(together).items() <= subsets_by_id(grown).items()
+
+    @pytest.mark.parametrize(
+        "cloned",
+        [
+            clinical("drug", terms_of("drug", 4), voices=["recording:nurse-1"]),
+            general(range(9), ["recording:nurse-1"]),
+        ],
+        ids=["clinical", "general"],
+    )
+    def test_a_voice_of_theirs_trains_nothing_whatever_made_it(self, cloned: list[ManifestRow]) -> None:
+        split = split_rows([*starter(), *cloned, *people()], SETTINGS)
+        subsets = subsets_of(split, "recording:nurse-1")
+        assert len(subsets) > 1 and not subsets & set(TRAINING_SUBSETS)
+        assert_no_leaks(split)
+        later = split_rows([*starter(), *cloned], SETTINGS, earlier=split.assignments)
+        assert not subsets_of(later, "recording:nurse-1") & set(TRAINING_SUBSETS), "without the person, too"
+
+    def test_audio_that_was_held_out_as_a_persons_stays_it_under_another_name(self) -> None:
+        first = split_rows([*starter(), *people()], SETTINGS)
+        renamed = [
+            row.model_copy(update={"voice_id": "recording:voice-9", "subset": None}) for row in people()
+        ]
+        split = split_rows([*starter(), *renamed], SETTINGS, earlier=first.assignments)
+        assert subsets_of(split, "recording:voice-9") == {HUMAN}
+
+    @pytest.mark.parametrize(
+        ("earlier", "problem"),
+        [
+            (
+                Assignments(voices={"recording:nurse-1": "seen"}),
+                "human speech: found the voice 'recording:nurse-1', trained on in an earlier cycle",
+            ),
+            (
+                Assignments(groups={people()[0].synthesis_group: "development"}),
+                f"row {people()[0].id}: found human speech whose audio was in development in an earlier cycle",
+            ),
+        ],
+    )
+    def test_who_was_trained_on_is_refused(self, earlier: Assignments, problem: str) -> None:
+        with pytest.raises(SplitError) as caught:
+            split_rows([*starter(), *people()], SETTINGS, earlier=earlier)
+        assert [found.partition(";")[0] for found in caught.value.problems] == [problem]
+
+    def test_people_alone_are_a_split_without_training(self) -> None:
+        split = split_rows(people(), SplitSettings())
+        assert {row.subset for row in split.rows} == {HUMAN}
+        assert "train: no rows, so nothing can be learned" in split.warnings
+
+
+def subsets_of(split: Split, voice: str) -> set[str | None]:
+    return {row.subset for row in split.rows if row.voice_id == voice}
+
+
 class TestRefusals:
     @pytest.mark.parametrize(
         ("fractions", "problems"),
@@ -586,7 +664,7 @@ class TestRefusals:
 
 
 CLEAN = split_rows(starter(), SETTINGS).rows
-FIRST = {name: next(row for row in CLEAN if row.subset == name) for name in SUBSETS}
+FIRST = {name: next(row for row in CLEAN if row.subset == name) for name in SUBSETS if name != HUMAN}
 
 
 def spoiled(row: ManifestRow, **changes: object) -> list[ManifestRow]:
@@ -604,6 +682,7 @@ class TestLeakChecks:
         "unseen_terms_not_in_training_text",
         "unseen_voices_not_trained",
         "control_sentences_not_trained",
+        "human_voices_not_trained",
     )
 
     def test_a_clean_split_passes_and_says_how_much_was_checked(self) -> None:
@@ -611,7 +690,7 @@ class TestLeakChecks:
         assert tuple(check.name for check in checks) == self.NAMES
         assert all(check.passed for check in checks)
         training = sum(row.subset in TRAINING_SUBSETS for row in CLEAN)
-        assert [check.checked for check in checks] == [len(CLEAN)] * 4 + [training] * 4
+        assert [check.checked for check in checks] == [len(CLEAN)] * 4 + [training] * 5
 
     @pytest.mark.parametrize(
         ("rows", "failing"),
@@ -643,6 +722,17 @@ class TestLeakChecks:
             (
                 spoiled(FIRST["replay"], text=f"A {FIRST['unseen_term'].term}-like thing."),
                 {"unseen_terms_not_in_training_text"},
+            ),
+            (
+                [*CLEAN, *people(), utterance("A clone.", "recording:nurse-1").with_subset("train")],
+                {"human_voices_not_trained"},
+            ),
+            (
+                [*CLEAN, *people(), people()[0].model_copy(update={"subset": "train"})],
+                {
+                    *("id_on_one_side", "audio_on_one_side", "synthesis_group_on_one_side"),
+                    "human_voices_not_trained",
+                },
             ),
             (
                 [*CLEAN, utterance("Another ferry.", UNSEEN).with_subset("replay")],
@@ -691,6 +781,6 @@ class TestLeakChecks:
 
 def test_counts_have_all_subsets_and_columns() -> None:
     counts = subset_counts([])
-    assert list(counts) == list(SUBSETS)
+    assert list(counts) == [subset for subset in SUBSETS if subset != HUMAN], "absent where nobody spoke"
     assert all(list(table) == [*ENTITY_CATEGORIES, "general", "total"] for table in counts.values())
     assert all(set(table.values()) == {0} for table in counts.values())

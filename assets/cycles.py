@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 import dagster as dg
 
@@ -12,7 +12,15 @@ from flywheel.errors import FlywheelError
 
 OWNERS = ["team:clinical-asr"]
 GPU_POOL = "gpu"
-"""The pool of the steps that use an accelerator; `dagster.yaml` lets one of them run at a time."""
+"""The pool of fine-tunings; `dagster.yaml` lets one of them run at a time."""
+EVAL_POOL = "evals"
+"""The pool of evaluations, of which one may run beside a fine-tuning."""
+CYCLE_TAG = "flywheel/cycle"
+"""On every run of a cycle, however it was started: the runs page finds them by it."""
+OUTCOME_TAG = "flywheel/outcome"
+"""On a run: what was decided last in it, e.g. `gate closed` or `keep`."""
+
+Context: TypeAlias = dg.AssetExecutionContext | dg.OpExecutionContext
 
 
 class CyclePartitions(dg.DynamicPartitionsDefinition):
@@ -39,13 +47,26 @@ CYCLES = CyclePartitions(name="cycle")
 
 
 @contextmanager
-def cycle_step(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> Iterator[str]:
-    """The name of the cycle whose asset runs, known to the UI from now on.
+def cycle_step(context: Context) -> Iterator[str]:
+    """The name of the cycle whose asset runs, known to the UI from now on, and the run known by its name.
 
     A mistake of the user's ends the step with its message alone, as a Dagster failure that no retry mends.
     """
     context.instance.add_dynamic_partitions(str(CYCLES.name), [context.partition_key])
+    _tag(context, CYCLE_TAG, context.partition_key)
     try:
         yield context.partition_key
     except FlywheelError as error:
         raise dg.Failure(description=str(error), allow_retries=False) from None
+
+
+def tell_outcome(context: Context, outcome: str) -> None:
+    """Show on the runs page what the run has come to; what is decided later in the run replaces it."""
+    _tag(context, OUTCOME_TAG, outcome)
+
+
+def _tag(context: Context, name: str, value: str) -> None:
+    # The context's own run is of the time before its first step. To read a run costs less than to write it.
+    run = context.instance.get_run_by_id(context.run_id)
+    if run is not None and run.tags.get(name) != value:
+        context.instance.add_run_tags(run.run_id, {name: value})

@@ -8,10 +8,13 @@ from assets.corpus import audio, manifest, schema, sentences, speech, term_seed
 from assets.evaluation import base_model, baseline_eval, next_eval
 from assets.finetuning import adapted_model
 from assets.gate import gate
+from assets.history import history
 from assets.leaderboard import decision, leaderboard, promotion
 from assets.object_store import bucket_copy
 from assets.pronunciation import pronunciations
 from assets.readiness import ready
+from assets.recordings import recordings
+from assets.retention import audio_retention, audio_retention_weekly
 from assets.sensors import after_a_cancelled_run, after_a_failed_run, lease_sweep
 from assets.splits import split
 from assets.tracking import tracked_run
@@ -31,6 +34,7 @@ defs = dg.Definitions(
         pronunciations,
         audition,
         speech,
+        recordings,
         manifest,
         split,
         base_model,
@@ -41,10 +45,13 @@ defs = dg.Definitions(
         decision,
         promotion,
         leaderboard,
+        history,
         tracked_run,
         bucket_copy,
     ],
     asset_checks=[ready, schema, audio],
+    jobs=[audio_retention],
+    schedules=[audio_retention_weekly],
     sensors=[lease_sweep, after_a_failed_run, after_a_cancelled_run],
     resources={
         "data": _DATA,

@@ -7,6 +7,7 @@ import dagster as dg
 
 from assets.cycles import CYCLES, OWNERS, cycle_step
 from assets.evaluation import base_model, baseline_eval, next_eval
+from assets.freshness import kept_fresh
 from flywheel.cycle_page import write_page
 from flywheel.cycles import earlier_drops
 from flywheel.decision import Decision, DecisionSettings, decide
@@ -138,6 +139,7 @@ def render_leaderboard(context: dg.OpExecutionContext, data: DataFolder) -> Iter
         )
 
 
+@kept_fresh
 @dg.graph_asset(
     group_name="decision",
     partitions_def=CYCLES,

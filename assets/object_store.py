@@ -58,12 +58,13 @@ def push_cycle(
     ins={
         "leaderboard": dg.AssetIn(dagster_type=dg.Nothing),
         "promoted_model": dg.AssetIn(dagster_type=dg.Nothing),
+        "history": dg.AssetIn(dagster_type=dg.Nothing),
     },
     description=(
         "The cycle's folder, audio and models in the object store, where another machine can go on from them; there "
         "only where a bucket is configured."
     ),
 )
-def bucket_copy(leaderboard: None, promoted_model: None) -> None:
-    """Both fan in to one input, which is skipped only if both are: a closed gate promotes nothing."""
-    return push_cycle(ready=[leaderboard, promoted_model])  # type: ignore[no-any-return]
+def bucket_copy(leaderboard: None, promoted_model: None, history: None) -> None:
+    """All fan in to one input, which is skipped only if all are: a closed gate promotes nothing."""
+    return push_cycle(ready=[leaderboard, promoted_model, history])  # type: ignore[no-any-return]

@@ -3,7 +3,7 @@
 import dagster as dg
 import pytest
 
-from assets.cycles import CYCLES, GPU_POOL
+from assets.cycles import CYCLES, EVAL_POOL, GPU_POOL
 from assets.definitions import defs
 from flywheel.gate import GATE_CRITERIA
 from flywheel.leaks import LEAK_CHECKS
@@ -15,7 +15,8 @@ GRAPH = {
     "audition_page": ("corpus", {"pronunciations"}),
     "speech_ticket": ("corpus", {"pronunciations"}),
     "speech": ("corpus", {"sentences", "pronunciations", "speech_ticket"}),
-    "manifest": ("corpus", {"sentences", "pronunciations", "speech"}),
+    "recordings": ("corpus", {"term_seed"}),
+    "manifest": ("corpus", {"sentences", "pronunciations", "speech", "recordings"}),
     "split": ("corpus", {"manifest"}),
     "base_model": ("evaluation", set()),
     "baseline_eval": ("evaluation", {"base_model", "split"}),
@@ -27,7 +28,8 @@ GRAPH = {
     "promoted_model": ("decision", {"adapted_model", "base_model", "decision"}),
     "leaderboard": ("decision", {"gate_decision", "decision"}),
     "tracked_run": ("decision", {"leaderboard", "promoted_model"}),
-    "bucket_copy": ("decision", {"leaderboard", "promoted_model"}),
+    "history": ("decision", {"leaderboard", "promoted_model"}),
+    "bucket_copy": ("decision", {"leaderboard", "promoted_model", "history"}),
 }
 BLOCKING = {
     ("term_seed", "ready"),
@@ -38,12 +40,12 @@ BLOCKING = {
 CHECKS = {
     *BLOCKING,
     ("audition_page", "judged"),
+    ("recordings", "quarantine_empty"),
     *(("gate_decision", name) for name in GATE_CRITERIA),
     ("adapted_model", "rows_seen"),
     *((name, "nothing_left_running") for name in ("baseline_eval", "adapted_model", "next_eval")),
     ("decision", "forgetting"),
 }
-MADE_BY_A_GPU = {"baseline_eval", "adapted_model", "next_eval"}
 
 
 @pytest.fixture(scope="module")
@@ -100,9 +102,11 @@ def test_what_is_missing_a_damaged_corpus_or_a_leak_stops_the_run() -> None:
     assert {(key.asset_key.to_user_string(), key.name) for key in blocking} == BLOCKING
 
 
-def test_one_step_at_a_time_uses_the_accelerator() -> None:
+def test_one_fine_tuning_and_one_evaluation_run_at_a_time() -> None:
     graph = defs.resolve_asset_graph()
-    pooled = {
-        key.to_user_string() for key in graph.get_all_asset_keys() if graph.get(key).pools == {GPU_POOL}
+    pools = {key.to_user_string(): graph.get(key).pools for key in graph.get_all_asset_keys()}
+    assert {name: pool for name, pool in pools.items() if pool} == {
+        "adapted_model": {GPU_POOL},
+        "baseline_eval": {EVAL_POOL},
+        "next_eval": {EVAL_POOL},
     }
-    assert pooled == MADE_BY_A_GPU

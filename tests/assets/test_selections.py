@@ -12,10 +12,10 @@ from assets.definitions import defs
 
 REPOSITORY = Path(__file__).parents[2]
 AUDITION = {"audition_page", "speech_ticket"}
-CORPUS = {"term_seed", "sentences", "pronunciations", "speech", "manifest", "split"} | AUDITION
+CORPUS = {"term_seed", "sentences", "pronunciations", "speech", "recordings", "manifest", "split"} | AUDITION
 TRAINING = {"gate_decision", "training_ticket", "adapted_model"}
 AFTERWARDS = {"tracked_run", "bucket_copy"}
-DECISION = {"decision", "promoted_model", "leaderboard"} | AFTERWARDS
+DECISION = {"decision", "promoted_model", "leaderboard", "history"} | AFTERWARDS
 EVALUATION = {"base_model", "baseline_eval", "next_eval"}
 ALL = CORPUS | TRAINING | DECISION | EVALUATION
 

@@ -1,0 +1,86 @@
+"""What the cycles so far came to, as a page and a figure."""
+
+import base64
+import warnings
+from collections.abc import Iterator
+
+import dagster as dg
+
+from assets.cycles import CYCLES, OWNERS, cycle_step
+from flywheel.files import sha256_of_file
+from flywheel.history import History, figure_description, headline, render, render_figure, write_history
+from flywheel.leaderboard.markdown import inline
+from resources.data_folder import DataFolder
+
+# An op, unlike an asset, states its data version in an `Output`, where Dagster still calls it beta.
+warnings.filterwarnings("ignore", message="Parameter `data_version` of initializer", category=dg.BetaWarning)
+
+_DOTS_PER_INCH = 80
+"""Of the figure that is kept with each materialisation, in Dagster's database: some tens of kilobytes."""
+
+
+@dg.op(
+    out=dg.Out(dg.Nothing),
+    ins={"ready": dg.In(dg.Nothing)},
+    description="Reads the folders of all cycles up to this one, and the registry.",
+)
+def write_history_page(context: dg.OpExecutionContext, data: DataFolder) -> Iterator[dg.Output[None]]:
+    """Write the page and its figure, log the answer, show both in the UI."""
+    with cycle_step(context) as cycle:
+        folder = data.cycle(cycle)
+        history = write_history(folder)
+        for line in headline(history).splitlines():
+            context.log.info(line)
+        for each in history.left_out:
+            context.log.warning(f"{each.cycle} is not in the history: {each.why}")
+        yield dg.Output(
+            None,
+            data_version=dg.DataVersion(sha256_of_file(folder.history)),
+            metadata={
+                "headline": dg.MetadataValue.md(headline(history)),
+                "figure": dg.MetadataValue.md(_embedded(history)),
+                "history": dg.MetadataValue.md(render(history)),
+                "page": dg.MetadataValue.path(folder.history),
+                "stop tuning": history.stop is not None,
+                "cycles": len(history.turns),
+                "cycles left out": len(history.left_out),
+                **_rates(history),
+            },
+        )
+
+
+def _embedded(history: History) -> str:
+    png = base64.b64encode(render_figure(history, dots_per_inch=_DOTS_PER_INCH)).decode()
+    return f"![{inline(figure_description(history))}](data:image/png;base64,{png})"
+
+
+def _rates(history: History) -> dict[str, float | int]:
+    """Of the model that this cycle leaves in use; the same keys in every cycle, so that the UI plots them."""
+    if not history.turns or history.turns[-1].number != history.number:
+        return {}
+    kept = history.turns[-1].kept
+    rates = {"priority_ker": kept.priority_ker, "wer": kept.wer, "general_wer": kept.general_wer}
+    known = {name: rate for name, rate in rates.items() if rate is not None}
+    return {name: rate.value for name, rate in known.items()} | {
+        f"n of {name}": rate.n for name, rate in known.items()
+    }
+
+
+@dg.graph_asset(
+    group_name="decision",
+    partitions_def=CYCLES,
+    kinds={"markdown"},
+    owners=OWNERS,
+    code_version="1",
+    ins={
+        "leaderboard": dg.AssetIn(dagster_type=dg.Nothing),
+        "promoted_model": dg.AssetIn(dagster_type=dg.Nothing),
+    },
+    description=(
+        "KER, WER and general WER over the cycles so far, one row per cycle: what was promoted, when and by what "
+        "right, and whether tuning still pays."
+    ),
+)
+def history(leaderboard: None, promoted_model: None) -> None:
+    """Both fan in to one input, for a model is there only where it was promoted; see the leaderboard."""
+    return write_history_page(ready=[leaderboard, promoted_model])  # type: ignore[no-any-return]

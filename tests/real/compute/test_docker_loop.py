@@ -80,4 +80,4 @@ def test_the_doctor_says_what_docker_has(docker: Docker) -> None:
         text=True,
         timeout=60,
     )
-    assert "docker  ok      " in said.stdout, said
+    assert "docker     ok      " in said.stdout, said

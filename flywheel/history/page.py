@@ -1,6 +1,6 @@
 """The history as a page: the answer first, then cycle by cycle, and what was promoted by what right."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from flywheel.history.reading import History
 from flywheel.history.shared_rows import OnSharedRows, SharedRows
@@ -54,10 +54,17 @@ def render(history: History, figure: str = "") -> str:
     if history.turns:
         parts.append(f"{_LEGEND} {_ROWS_DIFFER}" if history.shared is not None else _LEGEND)
         parts.append(image(figure_description(history), figure) if figure else "")
-        parts += [part(history) for part in (_what_was_done, _ker, _wer, _general)]
-        parts.append("" if history.shared is None else _same_rows(history, history.shared))
-    parts += [_promotions(history), _left_out(history)]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return "\n\n".join(part for part in [*parts, *_sections(history)] if part) + "\n"
+
+
+def _sections(history: History) -> Iterator[str]:
+    """Those that there is something to say in, numbered as they come."""
+    sections = [_promotions(history), _left_out(history)]
+    if history.turns:
+        same_rows = "" if history.shared is None else _same_rows(history, history.shared)
+        sections[:0] = [*(part(history) for part in (_what_was_done, _ker, _wer, _general)), same_rows]
+    for number, text in enumerate(filter(None, sections), start=1):
+        yield text.replace("## ", f"## {number}. ", 1)
 
 
 def figure_description(history: History) -> str:
@@ -142,7 +149,7 @@ def _in_use(entries: Sequence[Entry]) -> str:
 
 def _what_was_done(history: History) -> str:
     return section(
-        "1. What was done",
+        "What was done",
         "How to read: one line for each cycle that is finished. The relative change is that of the KER below, p that "
         "of the exact McNemar test.",
         table(
@@ -180,7 +187,7 @@ def _ker(history: History) -> str:
     of = listed([listed(each) for each in kinds], "or")
     differ = " The cycles looked at different categories, which stand beside them." if len(kinds) > 1 else ""
     return section(
-        f"2. KER of {inline(of)} terms, held-out rows",
+        f"KER of {inline(of)} terms, held-out rows",
         f"How to read: the share of terms missed, which the gate and the decision look at.{differ}",
         ker_table(
             "cycle",
@@ -192,7 +199,7 @@ def _ker(history: History) -> str:
 
 def _wer(history: History) -> str:
     return section(
-        "3. WER, held-out rows",
+        "WER, held-out rows",
         "How to read: wrong words for each word said, in sentences about clinical terms.",
         rate_table("cycle", _lines(history, lambda each: each.wer), trained=_any_trained(history)),
     )
@@ -201,7 +208,7 @@ def _wer(history: History) -> str:
 def _general(history: History) -> str:
     adds_up = " Each cycle has a cap of its own, so that small losses may add up: see section 5."
     return section(
-        "4. WER, general speech",
+        "WER, general speech",
         "How to read: what new terms cost in everyday words."
         + (adds_up if history.shared is not None else ""),
         rate_table("cycle", _lines(history, lambda each: each.general_wer), trained=_any_trained(history)),
@@ -243,7 +250,7 @@ def _same_rows(history: History, shared: SharedRows) -> str:
 
     trained = _any_trained(history)
     return section(
-        "5. The same rows in every cycle",
+        "The same rows in every cycle",
         "How to read: only rows that every cycle here held out, so that nothing but the model differs from one line "
         "to the next. They are the rows of the smallest cycle: new terms are not among them.",
         ker_table(
@@ -258,7 +265,7 @@ def _same_rows(history: History, shared: SharedRows) -> str:
 def _promotions(history: History) -> str:
     told = "\n".join(f"- {_told(entry)}" for entry in history.entries)
     return section(
-        "6. Promotions and rollbacks",
+        "Promotions and rollbacks",
         "How to read: what the registry holds of these cycles' models, oldest first. The last line is what is in use.",
         told or "None: every cycle starts from the base.",
     )
@@ -281,4 +288,4 @@ def _left_out(history: History) -> str:
     if not history.left_out:
         return ""
     lines = "\n".join(f"- {each.cycle}: {inline(each.why)}" for each in history.left_out)
-    return section("7. Not in this history", lines)
+    return section("Not in this history", lines)

@@ -1,14 +1,13 @@
 """From a list of terms to a manifest of speech."""
 
 import os
-import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
 
 from assets.cycles import CYCLES, OWNERS, cycle_step
+from assets.progress import progress_of
 from flywheel import bundled
 from flywheel.audio_preflight import AudioError, check_audio
 from flywheel.corpus import (
@@ -137,7 +136,7 @@ def speech(context: dg.AssetExecutionContext, data: DataFolder, voices: Speech) 
             data.speech,
             engine,
             workers=voices.workers or None,
-            on_progress=_progress(context, "speech"),
+            on_progress=progress_of(context, "files"),
             log=context.log.info,
             allowed_drops=voices.allowed_drops,
         )
@@ -234,16 +233,3 @@ def _failed(context: dg.AssetCheckExecutionContext, error: FlywheelError) -> dg.
     """The UI shows a check's description; a terminal shows only what is logged."""
     context.log.error(str(error))
     return dg.AssetCheckResult(passed=False, description=str(error))
-
-
-def _progress(context: dg.AssetExecutionContext, what: str) -> Callable[[int, int], None]:
-    """Logs at most one line every five seconds, and the last."""
-    last = time.monotonic()
-
-    def report(done: int, total: int) -> None:
-        nonlocal last
-        if done == total or time.monotonic() - last >= 5:
-            last = time.monotonic()
-            context.log.info(f"{what}: {done} of {total} files")
-
-    return report

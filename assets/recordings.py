@@ -1,13 +1,13 @@
 """Recordings that a team drops: which of them join the cycle, and what is wrong with the others."""
 
-import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import dagster as dg
 
 from assets.corpus import term_seed
 from assets.cycles import CYCLES, OWNERS, cycle_step
+from assets.progress import progress_of
 from flywheel.assignments import Assignments
 from flywheel.cycles import CycleFolder, latest_earlier
 from flywheel.files import read_json
@@ -53,7 +53,7 @@ def recordings(context: dg.AssetExecutionContext, data: DataFolder) -> dg.Materi
             data.speech,
             _joined_before(folder, data),
             earlier=_assignments(folder, data),
-            on_progress=_progress(context),
+            on_progress=progress_of(context, "lines looked at"),
         )
         write_recordings(folder.recordings, taken.rows, data.speech)
         write_quarantine(folder.quarantine, taken.quarantined)
@@ -154,16 +154,3 @@ def _reasons(quarantined: Sequence[Quarantined]) -> str:
     return table(["line", "audio", "why"], rows, numbers_from=3) + (
         f"\n\nand {more} more" if more > 0 else ""
     )
-
-
-def _progress(context: dg.AssetExecutionContext) -> Callable[[int, int], None]:
-    """Logs at most one line every five seconds."""
-    last = time.monotonic()
-
-    def report(done: int, total: int) -> None:
-        nonlocal last
-        if time.monotonic() - last >= 5:
-            last = time.monotonic()
-            context.log.info(f"recordings: {done} of {total} lines looked at")
-
-    return report

@@ -58,7 +58,7 @@ class Speech(dg.ConfigurableResource):
         """One line for the log: who speaks, why, and what leaves the machine."""
         engine, why = self.choice
         leaves = "the sentences go to Hume" if engine == "hume" else "nothing leaves this machine"
-        return f"speech: {engine} speaks ({why}); {leaves}"
+        return f"{engine} speaks ({why}); {leaves}"
 
     @property
     def synthesizer(self) -> Synthesizer:

@@ -375,7 +375,7 @@ def test_the_graph_buys_lists_what_is_dropped_and_writes_a_manifest_without_it(
         monkeypatch.delenv("HUME_API_KEY")
         assert run(manifest, engine="hume")[0].success
         assert sum(server.asked.values()) - spoken == 2
-    assert "speech: hume speaks (since HUME_API_KEY is set); the sentences go to Hume" in first
+    assert "hume speaks (since HUME_API_KEY is set); the sentences go to Hume" in first
     assert "2 of 24 rows; allowed_drops is 0" in first
     rows, dropped = read_manifest(folder.manifest), read_dropped(folder.dropped)
     assert (len(rows), len(dropped)) == (22, 2)

@@ -38,7 +38,7 @@ def test_the_engine_is_chosen_and_the_run_says_why(
     voices = Speech(engine=configured)
     assert voices.choice == (engine, why)
     assert voices.synthesizer.name == voices.casting.engine == engine
-    assert voices.said.startswith(f"speech: {engine} speaks ({why}); ")
+    assert voices.said.startswith(f"{engine} speaks ({why}); ")
     assert KEY not in voices.said + repr(voices) + repr(voices.synthesizer)
 
 

@@ -1,5 +1,6 @@
 """Recordings that a team drops: which of them join the cycle, and what is wrong with the others."""
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 

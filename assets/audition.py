@@ -7,7 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from assets.cycles import CYCLES, OWNERS, cycle_step
+from assets.cycles import CYCLES, OWNERS, cycle_step, tell_outcome
 from flywheel.audition.clips import Speaker
 from flywheel.audition.holding import AuditionFiles, hold_audition, open_ends_table
 from flywheel.audition.policy import OFF, WARN, policy_named, state_file
@@ -83,14 +83,16 @@ def audition(
         )
         say = context.log.info if state.all_approved else context.log.warning
         say(state.advice)
+        if not state.open:
+            tell_outcome(context, "waiting for verdicts")
         shown = state_file(folder) if policy == OFF else Path(state.page)
         yield dg.MaterializeResult(
             asset_key="audition_page",
             data_version=dg.DataVersion(sha256_of_file(shown)),
             metadata={
-                "policy": policy,
-                "open": state.open,
                 "advice": state.advice,
+                "open": state.open,
+                "policy": policy,
                 "page": dg.MetadataValue.path(shown),
                 "verdicts": dg.MetadataValue.path(state.verdicts),
                 "not approved": dg.MetadataValue.md(open_ends_table(judgements)),
@@ -110,4 +112,5 @@ def audition(
             yield dg.MaterializeResult(
                 asset_key="speech_ticket",
                 data_version=dg.DataVersion(sha256_of_file(folder.pronunciations)),
+                metadata={"because": state.advice},
             )

@@ -3,12 +3,15 @@
 import dagster as dg
 
 from assets.audition import audition
+from assets.code_links import with_code_links
 from assets.console import console
 from assets.corpus import audio, manifest, schema, sentences, speech, term_seed
 from assets.evaluation import base_model, baseline_eval, next_eval
 from assets.finetuning import adapted_model
 from assets.gate import gate
+from assets.growth import manifest_growth
 from assets.history import history
+from assets.jobs import flywheel_cycle
 from assets.leaderboard import decision, leaderboard, promotion
 from assets.object_store import bucket_copy
 from assets.pronunciation import pronunciations
@@ -28,31 +31,33 @@ from resources.tracking.resource import Tracking
 _DATA = DataFolder()
 
 defs = dg.Definitions(
-    assets=[
-        term_seed,
-        sentences,
-        pronunciations,
-        audition,
-        speech,
-        recordings,
-        manifest,
-        split,
-        base_model,
-        baseline_eval,
-        gate,
-        adapted_model,
-        next_eval,
-        decision,
-        promotion,
-        leaderboard,
-        history,
-        tracked_run,
-        bucket_copy,
-    ],
+    assets=with_code_links(
+        [
+            term_seed,
+            sentences,
+            pronunciations,
+            audition,
+            speech,
+            recordings,
+            manifest,
+            split,
+            base_model,
+            baseline_eval,
+            gate,
+            adapted_model,
+            next_eval,
+            decision,
+            promotion,
+            leaderboard,
+            history,
+            tracked_run,
+            bucket_copy,
+        ]
+    ),
     asset_checks=[ready, schema, audio],
-    jobs=[audio_retention],
+    jobs=[flywheel_cycle, audio_retention],
     schedules=[audio_retention_weekly],
-    sensors=[lease_sweep, after_a_failed_run, after_a_cancelled_run],
+    sensors=[manifest_growth, lease_sweep, after_a_failed_run, after_a_cancelled_run],
     resources={
         "data": _DATA,
         "voices": Speech(),

@@ -15,6 +15,8 @@ from flywheel.cycles import EvalFolder
 from flywheel.evaluation import Transcription, model_label, score, transcribe
 from flywheel.files import sha256_of_file, write_json
 from flywheel.recipes.bases import Base, base_of_cycle, read_base
+from flywheel.score_reading import ScoreReader
+from flywheel.wording import rate
 from resources.compute.resource import Compute
 from resources.data_folder import DataFolder
 
@@ -152,6 +154,7 @@ def _evaluated(
     return dg.MaterializeResult(
         data_version=dg.DataVersion(sha256_of_file(file)),
         metadata={
+            "answer": _answer(ScoreReader(scores)),
             **rates,
             **sizes,
             "model": scores["model"],
@@ -164,3 +167,11 @@ def _evaluated(
             **more,
         },
     )
+
+
+def _answer(scores: ScoreReader) -> str:
+    """How often the model is wrong, in a line: of terms, of words, of the words of general speech."""
+    asked = {"KER": ("held_out", "ker"), "WER": ("held_out", "wer"), "general WER": ("general", "wer")}
+    found = {name: scores.metric(*of) for name, of in asked.items()}
+    rates = [f"{name} {rate(value)}" for name, value in found.items() if value is not None]
+    return "; ".join(rates) or "nothing was measured"

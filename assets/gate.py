@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from assets.cycles import CYCLES, OWNERS, cycle_step
+from assets.cycles import CYCLES, OWNERS, cycle_step, tell_outcome
 from assets.evaluation import baseline_eval
 from flywheel.cycle_page import write_page
 from flywheel.files import read_json, sha256_of_file, write_json
@@ -62,7 +62,9 @@ def gate(
         )
         write_json(folder.gate, decision.to_dict())
         write_page(folder)
-        context.log.info(f"gate {'open' if decision.open else 'closed'}: {decision.advice}")
+        outcome = f"gate {'open' if decision.open else 'closed'}"
+        context.log.info(f"{outcome}: {decision.advice}")
+        tell_outcome(context, outcome)
         version = dg.DataVersion(sha256_of_file(folder.gate))
         yield dg.MaterializeResult(
             asset_key="gate_decision",
@@ -86,4 +88,6 @@ def gate(
             ],
         )
         if decision.open:
-            yield dg.MaterializeResult(asset_key="training_ticket", data_version=version)
+            yield dg.MaterializeResult(
+                asset_key="training_ticket", data_version=version, metadata={"because": decision.advice}
+            )

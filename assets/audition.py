@@ -7,7 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from assets.cycles import CYCLES, OWNERS, cycle_step, tell_outcome
+from assets.cycles import CYCLES, OWNERS, cycle_step, is_selected, tell_outcome
 from flywheel.audition.clips import Speaker
 from flywheel.audition.holding import AuditionFiles, hold_audition, open_ends_table
 from flywheel.audition.policy import OFF, WARN, policy_named, state_file
@@ -40,6 +40,7 @@ class AuditionConfig(dg.Config):
     name="audition",
     group_name="corpus",
     partitions_def=CYCLES,
+    can_subset=True,
     specs=[
         dg.AssetSpec(
             "audition_page",
@@ -86,7 +87,7 @@ def audition(
         if not state.open:
             tell_outcome(context, "waiting for verdicts")
         shown = state_file(folder) if policy == OFF else Path(state.page)
-        yield dg.MaterializeResult(
+        page: dg.MaterializeResult = dg.MaterializeResult(
             asset_key="audition_page",
             data_version=dg.DataVersion(sha256_of_file(shown)),
             metadata={
@@ -107,7 +108,9 @@ def audition(
                 )
             ],
         )
-        if state.open:
+        if is_selected(context, "audition_page"):
+            yield page
+        if state.open and is_selected(context, "speech_ticket"):
             # What is spoken depends on the pronunciations; who approved them, and when, changes no sound.
             yield dg.MaterializeResult(
                 asset_key="speech_ticket",

@@ -60,6 +60,11 @@ def cycle_step(context: Context) -> Iterator[str]:
         raise dg.Failure(description=str(error), allow_retries=False) from None
 
 
+def is_selected(context: dg.AssetExecutionContext, asset: str) -> bool:
+    """Whether the run asked for this asset of those that a step makes: `+key:manifest` asks for the ticket alone."""
+    return dg.AssetKey(asset) in context.selected_asset_keys
+
+
 def tell_outcome(context: Context, outcome: str) -> None:
     """Show on the runs page what the run has come to; what is decided later in the run replaces it."""
     _tag(context, OUTCOME_TAG, outcome)
@@ -67,6 +72,6 @@ def tell_outcome(context: Context, outcome: str) -> None:
 
 def _tag(context: Context, name: str, value: str) -> None:
     # The context's own run is of the time before its first step. To read a run costs less than to write it.
-    run = context.instance.get_run_by_id(context.run_id)
+    run = context.instance.get_run_by_id(context.run.run_id)
     if run is not None and run.tags.get(name) != value:
         context.instance.add_run_tags(run.run_id, {name: value})

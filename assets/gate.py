@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from assets.cycles import CYCLES, OWNERS, cycle_step, tell_outcome
+from assets.cycles import CYCLES, OWNERS, cycle_step, is_selected, tell_outcome
 from assets.evaluation import baseline_eval
 from flywheel.cycle_page import write_page
 from flywheel.files import read_json, sha256_of_file, write_json
@@ -26,6 +26,7 @@ class GateConfig(dg.Config):
     name="gate",
     group_name="training",
     partitions_def=CYCLES,
+    can_subset=True,
     specs=[
         dg.AssetSpec(
             "gate_decision",
@@ -66,7 +67,7 @@ def gate(
         context.log.info(f"{outcome}: {decision.advice}")
         tell_outcome(context, outcome)
         version = dg.DataVersion(sha256_of_file(folder.gate))
-        yield dg.MaterializeResult(
+        decided: dg.MaterializeResult = dg.MaterializeResult(
             asset_key="gate_decision",
             data_version=version,
             metadata={
@@ -87,7 +88,9 @@ def gate(
                 for criterion in decision.criteria
             ],
         )
-        if decision.open:
+        if is_selected(context, "gate_decision"):
+            yield decided
+        if decision.open and is_selected(context, "training_ticket"):
             yield dg.MaterializeResult(
                 asset_key="training_ticket", data_version=version, metadata={"because": decision.advice}
             )

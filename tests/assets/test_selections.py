@@ -49,6 +49,13 @@ def test_a_selection_means_what_dagster_documents(selection: str, selected: set[
     assert {key.to_user_string() for key in found} == selected
 
 
+@pytest.mark.parametrize("alone", ["audition_page", "speech_ticket", "gate_decision", "training_ticket"])
+def test_one_of_two_assets_of_a_step_can_be_run_alone(alone: str) -> None:
+    job = defs.resolve_implicit_global_asset_job_def()
+    subset = job.get_subset(asset_selection={dg.AssetKey(alone)})
+    assert subset.asset_layer.selected_asset_keys == {dg.AssetKey(alone)}
+
+
 @pytest.mark.parametrize("selection", ["key:split and", "group:", "key:split key:manifest", "(key:split"])
 def test_a_selection_that_is_none_is_refused(selection: str) -> None:
     with pytest.raises(dg.DagsterError, match="Invalid selection string"):

@@ -53,7 +53,7 @@ def finished(place: Any) -> dict[str, bytes]:
 
 def test_in_the_middle_of_speech(turned: Any, new_place: Any) -> None:
     cache = new_place.data / "speech"
-    select = "key:term_seed or key:sentences or key:speech or key:manifest"
+    select = "+key:manifest"
 
     def some_files() -> bool:
         return cache.exists() and sum(not path.name.startswith(".") for path in cache.glob("*.wav")) >= 50

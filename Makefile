@@ -22,7 +22,7 @@ run: $(READY)
 	@$(BIN)/python -m flywheel.cycle_page $(CYCLE)
 
 test: $(READY)
-	$(BIN)/pytest -m "not real"
+	$(BIN)/pytest -m "not real" --numprocesses auto
 	$(BIN)/pytest -m real
 
 lint: $(READY)

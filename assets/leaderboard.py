@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from assets.cycles import CYCLES, OWNERS, cycle_step
+from assets.cycles import CYCLES, OWNERS, cycle_step, tell_outcome
 from assets.evaluation import base_model, baseline_eval, next_eval
 from assets.freshness import kept_fresh
 from flywheel.cycle_page import write_page
@@ -55,6 +55,7 @@ def decision(
         decided = decide(comparison, settings=settings, previous_drops=earlier_drops(data.path, cycle))
         write_json(folder.decision, decided.to_dict())
         write_json(folder.comparison, comparison.to_dict())
+        tell_outcome(context, decided.action)
         general = comparison.general_wer
         return dg.MaterializeResult(
             data_version=dg.DataVersion(sha256_of_file(folder.decision)),

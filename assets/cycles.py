@@ -15,6 +15,8 @@ GPU_POOL = "gpu"
 """The pool of fine-tunings; `dagster.yaml` lets one of them run at a time."""
 EVAL_POOL = "evals"
 """The pool of evaluations, of which one may run beside a fine-tuning."""
+FIGURE_DOTS_PER_INCH = 80
+"""Of figures that are kept with a materialisation, in Dagster's database: some tens of kilobytes each."""
 CYCLE_TAG = "flywheel/cycle"
 """On every run of a cycle, however it was started: the runs page finds them by it."""
 OUTCOME_TAG = "flywheel/outcome"

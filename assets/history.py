@@ -1,22 +1,18 @@
 """What the cycles so far came to, as a page and a figure."""
 
-import base64
 import warnings
 from collections.abc import Iterator
 
 import dagster as dg
 
-from assets.cycles import CYCLES, OWNERS, cycle_step
+from assets.cycles import CYCLES, FIGURE_DOTS_PER_INCH, OWNERS, cycle_step
 from flywheel.files import sha256_of_file
 from flywheel.history import History, figure_description, headline, render, render_figure, write_history
-from flywheel.leaderboard.markdown import inline
+from flywheel.leaderboard.markdown import data_url, image
 from resources.data_folder import DataFolder
 
 # An op, unlike an asset, states its data version in an `Output`, where Dagster still calls it beta.
 warnings.filterwarnings("ignore", message="Parameter `data_version` of initializer", category=dg.BetaWarning)
-
-_DOTS_PER_INCH = 80
-"""Of the figure that is kept with each materialisation, in Dagster's database: some tens of kilobytes."""
 
 
 @dg.op(
@@ -37,7 +33,7 @@ def write_history_page(context: dg.OpExecutionContext, data: DataFolder) -> Iter
             None,
             data_version=dg.DataVersion(sha256_of_file(folder.history)),
             metadata={
-                "headline": dg.MetadataValue.md(headline(history)),
+                "headline": dg.MetadataValue.md(headline(history).replace("\n", "\n\n")),
                 "figure": dg.MetadataValue.md(_embedded(history)),
                 "history": dg.MetadataValue.md(render(history)),
                 "page": dg.MetadataValue.path(folder.history),
@@ -50,8 +46,8 @@ def write_history_page(context: dg.OpExecutionContext, data: DataFolder) -> Iter
 
 
 def _embedded(history: History) -> str:
-    png = base64.b64encode(render_figure(history, dots_per_inch=_DOTS_PER_INCH)).decode()
-    return f"![{inline(figure_description(history))}](data:image/png;base64,{png})"
+    png = render_figure(history, dots_per_inch=FIGURE_DOTS_PER_INCH)
+    return image(figure_description(history), data_url(png))
 
 
 def _rates(history: History) -> dict[str, float | int]:

@@ -2,10 +2,11 @@
 
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 
 import dagster as dg
 
-from assets.cycles import CYCLES, OWNERS, cycle_step, tell_outcome
+from assets.cycles import CYCLES, FIGURE_DOTS_PER_INCH, OWNERS, cycle_step, tell_outcome
 from assets.evaluation import base_model, baseline_eval, next_eval
 from assets.freshness import kept_fresh
 from flywheel.cycle_page import write_page
@@ -14,7 +15,8 @@ from flywheel.decision import Decision, DecisionSettings, decide
 from flywheel.evaluation import row_scores
 from flywheel.files import read_json, sha256_of_file, write_json
 from flywheel.gate import GateDecision
-from flywheel.leaderboard import headline, render
+from flywheel.leaderboard import LeaderboardInputs, headline, render, render_figure
+from flywheel.leaderboard.markdown import data_url
 from flywheel.recipes.bases import read_base
 from flywheel.scoring.comparison import compare
 from resources.data_folder import DataFolder
@@ -114,7 +116,11 @@ def promotion(context: dg.AssetExecutionContext, data: DataFolder) -> Iterator[d
         yield dg.MaterializeResult(
             asset_key="promoted_model",
             data_version=dg.DataVersion(entry.sha256),
-            metadata={"model": dg.MetadataValue.path(data.registry.path_of(entry)), "current": current},
+            metadata={
+                "current": current,
+                "by what right": entry.decision,
+                "model": dg.MetadataValue.path(data.registry.path_of(entry)),
+            },
         )
 
 
@@ -133,11 +139,16 @@ def render_leaderboard(context: dg.OpExecutionContext, data: DataFolder) -> Iter
             None,
             data_version=dg.DataVersion(sha256_of_file(page)),
             metadata={
-                "headline": dg.MetadataValue.md(headline(inputs)),
-                "leaderboard": dg.MetadataValue.md(render(inputs)),
+                "headline": dg.MetadataValue.md(headline(inputs).replace("\n", "\n\n")),
+                "leaderboard": dg.MetadataValue.md(render(_with_its_figure(inputs))),
                 "page": dg.MetadataValue.path(page),
             },
         )
+
+
+def _with_its_figure(inputs: LeaderboardInputs) -> LeaderboardInputs:
+    """For the UI, where no file lies beside the page."""
+    return replace(inputs, figure=data_url(render_figure(inputs, dots_per_inch=FIGURE_DOTS_PER_INCH)))
 
 
 @kept_fresh

@@ -35,11 +35,11 @@ def figure_description(inputs: LeaderboardInputs) -> str:
     return f"KER by entity category on held-out rows, with 95 % intervals: {levels}."
 
 
-def render_figure(inputs: LeaderboardInputs) -> bytes:
+def render_figure(inputs: LeaderboardInputs, *, dots_per_inch: int = _DOTS_PER_INCH) -> bytes:
     """KER of each entity category on held-out rows, before and after, with Wilson's intervals.
 
     Returns:
-        A PNG file of about 1000 pixels in width; without measured levels it says so.
+        A PNG file, 7.2 inches wide; without measured levels it says so.
     """
     # Matplotlib takes half a second to import, and the page itself does not need it. Its figures are used
     # without pyplot, which would keep a global list of them and choose a window system.
@@ -48,7 +48,7 @@ def render_figure(inputs: LeaderboardInputs) -> bytes:
 
     sides = _sides(inputs)
     height = 1.5 + _HEIGHT_OF_LEVEL * max(1, len(_levels(sides)))
-    figure = Figure(figsize=(7.2, height), dpi=_DOTS_PER_INCH, layout="constrained")
+    figure = Figure(figsize=(7.2, height), dpi=dots_per_inch, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     axes.set_title("Clinical terms missed (KER) on held-out rows, by category", loc="left", fontsize=11)

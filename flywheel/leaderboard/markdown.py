@@ -1,12 +1,15 @@
 """Tables of GitHub-flavoured markdown, from values that may hold anything."""
 
+import base64
 import re
 from collections.abc import Sequence
 from urllib.parse import quote
 
 from flywheel.errors import FlywheelError
 
-__all__ = ["image", "inline", "table"]
+__all__ = ["data_url", "image", "inline", "table"]
+
+_DATA_URL = "data:image/png;base64,"
 
 # What starts markup inside a line, formulas included. A backslash before any ASCII punctuation is valid
 # CommonMark. Underscores inside words and brackets that no target follows are not markup, and the page is
@@ -39,5 +42,10 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, numbers_from:
 
 
 def image(description: str, target: str) -> str:
-    """A picture with its text alternative; `target` is a relative path, of any characters."""
-    return f"![{inline(description)}]({quote(target)})"
+    """A picture with its text alternative; `target` is a relative path, of any characters, or a `data_url`."""
+    return f"![{inline(description)}]({target if target.startswith(_DATA_URL) else quote(target)})"
+
+
+def data_url(png: bytes) -> str:
+    """A picture as a target of its own, for markdown that is shown where no file is beside it."""
+    return _DATA_URL + base64.b64encode(png).decode()

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.real import apt
+
 REPOSITORY = Path(__file__).parents[3]
 _PACKAGE = "docker-compose"
 
@@ -40,13 +42,7 @@ pytestmark = [pytest.mark.real, pytest.mark.skipif(_REASON is not None, reason=s
 @pytest.fixture(scope="module")
 def compose() -> list[str]:
     if _command() is None:
-        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        command = ["apt-get", "install", "-y", "-q", "--no-install-recommends", _PACKAGE]
-        done = subprocess.run(command, env=quiet, capture_output=True, text=True)
-        if done.returncode != 0:
-            subprocess.run(["apt-get", "update", "-q"], env=quiet, capture_output=True)
-            done = subprocess.run(command, env=quiet, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+        apt.install(_PACKAGE)
     found = _command()
     assert found is not None
     return found

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.deployment.dockerfile import Instruction, of, stages
+from tests.real import apt
 
 REPOSITORY = Path(__file__).parents[3]
 STAGE = stages()[-1]
@@ -36,18 +37,6 @@ def why_not() -> str | None:
 
 _REASON = why_not()
 pytestmark = [pytest.mark.real, pytest.mark.skipif(_REASON is not None, reason=str(_REASON))]
-
-
-def install(package: str) -> None:
-    if shutil.which(package) is not None:
-        return
-    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    command = ["apt-get", "install", "-y", "-q", "--no-install-recommends", package]
-    done = subprocess.run(command, env=quiet, capture_output=True, text=True)
-    if done.returncode != 0:
-        subprocess.run(["apt-get", "update", "-q"], env=quiet, capture_output=True)
-        done = subprocess.run(command, env=quiet, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
 
 
 def environment() -> dict[str, str]:
@@ -88,7 +77,8 @@ def carry_out(root: Path, instruction: Instruction) -> None:
 @pytest.fixture(scope="module")
 def image() -> Iterator[Path]:
     """A Debian in which every step of the last stage was carried out."""
-    install("mmdebstrap")
+    if shutil.which("mmdebstrap") is None:
+        apt.install("mmdebstrap")
     root = Path(tempfile.mkdtemp(prefix="flywheel-image-"))
     # Its user, too, has to find the way in.
     root.chmod(0o755)

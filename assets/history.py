@@ -1,18 +1,15 @@
 """What the cycles so far came to, as a page and a figure."""
 
-import warnings
 from collections.abc import Iterator
 
 import dagster as dg
 
 from assets.cycles import CYCLES, FIGURE_DOTS_PER_INCH, OWNERS, cycle_step
+from assets.fan_in import nothing_from
 from flywheel.files import sha256_of_file
 from flywheel.history import History, figure_description, headline, render, render_figure, write_history
 from flywheel.leaderboard.markdown import data_url, image
 from resources.data_folder import DataFolder
-
-# An op, unlike an asset, states its data version in an `Output`, where Dagster still calls it beta.
-warnings.filterwarnings("ignore", message="Parameter `data_version` of initializer", category=dg.BetaWarning)
 
 
 @dg.op(
@@ -68,10 +65,7 @@ def _rates(history: History) -> dict[str, float | int]:
     kinds={"markdown"},
     owners=OWNERS,
     code_version="1",
-    ins={
-        "leaderboard": dg.AssetIn(dagster_type=dg.Nothing),
-        "promoted_model": dg.AssetIn(dagster_type=dg.Nothing),
-    },
+    ins=nothing_from("leaderboard", "promoted_model"),
     description=(
         "KER, WER and general WER over the cycles so far, one row per cycle: what was promoted, when and by what "
         "right, and whether tuning still pays."

@@ -1,6 +1,5 @@
 """The decision, the promotion and the page that a person reads."""
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -8,6 +7,7 @@ import dagster as dg
 
 from assets.cycles import CYCLES, FIGURE_DOTS_PER_INCH, OWNERS, cycle_step, tell_outcome
 from assets.evaluation import base_model, baseline_eval, next_eval
+from assets.fan_in import nothing_from
 from assets.freshness import kept_fresh
 from flywheel.cycle_page import write_page
 from flywheel.cycles import earlier_drops
@@ -20,9 +20,6 @@ from flywheel.leaderboard.markdown import data_url
 from flywheel.recipes.bases import read_base
 from flywheel.scoring.comparison import compare
 from resources.data_folder import DataFolder
-
-# An op, unlike an asset, states its data version in an `Output`, where Dagster still calls it beta.
-warnings.filterwarnings("ignore", message="Parameter `data_version` of initializer", category=dg.BetaWarning)
 
 
 class DecisionConfig(dg.Config):
@@ -158,10 +155,7 @@ def _with_its_figure(inputs: LeaderboardInputs) -> LeaderboardInputs:
     kinds={"markdown"},
     owners=OWNERS,
     code_version="1",
-    ins={
-        "gate_decision": dg.AssetIn(dagster_type=dg.Nothing),
-        "decision": dg.AssetIn(dagster_type=dg.Nothing),
-    },
+    ins=nothing_from("gate_decision", "decision"),
     description=(
         "The page on which a person decides: written after the decision, or after a closed gate, which it explains."
     ),

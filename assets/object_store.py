@@ -1,19 +1,16 @@
 """The copy of a finished cycle in a bucket."""
 
-import warnings
 from collections.abc import Iterator
 
 import dagster as dg
 
 from assets.cycles import CYCLES, OWNERS, cycle_step
+from assets.fan_in import nothing_from
 from flywheel.errors import FlywheelError
 from resources.data_folder import DataFolder
 from resources.object_store.options import OFF
 from resources.object_store.pushing import push
 from resources.object_store.resource import ObjectStore
-
-# An op, unlike an asset, states its data version in an `Output`, where Dagster still calls it beta.
-warnings.filterwarnings("ignore", message="Parameter `data_version` of initializer", category=dg.BetaWarning)
 
 
 @dg.op(
@@ -55,11 +52,7 @@ def push_cycle(
     kinds={"s3"},
     owners=OWNERS,
     code_version="1",
-    ins={
-        "leaderboard": dg.AssetIn(dagster_type=dg.Nothing),
-        "promoted_model": dg.AssetIn(dagster_type=dg.Nothing),
-        "history": dg.AssetIn(dagster_type=dg.Nothing),
-    },
+    ins=nothing_from("leaderboard", "promoted_model", "history"),
     description=(
         "The cycle's folder, audio and models in the object store, where another machine can go on from them; there "
         "only where a bucket is configured."

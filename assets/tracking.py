@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from assets.cycles import CYCLES, OWNERS, cycle_step
+from assets.fan_in import nothing_from
 from resources.tracking.resource import Tracked, Tracking
 
 
@@ -50,10 +51,7 @@ def _warning(tracked: Tracked) -> str:
     kinds={"wandb"},
     owners=OWNERS,
     code_version="1",
-    ins={
-        "leaderboard": dg.AssetIn(dagster_type=dg.Nothing),
-        "promoted_model": dg.AssetIn(dagster_type=dg.Nothing),
-    },
+    ins=nothing_from("leaderboard", "promoted_model"),
     description=(
         "The cycle's run in Weights & Biases: figures, the leaderboard, manifest and model. Not made where W&B is "
         "off; what cannot be sent is kept."

@@ -6,9 +6,12 @@ One way to write each, so that the gate, the decision and the page say the same 
 import math
 from collections.abc import Sequence
 
-from flywheel.scoring.intervals import Estimate
+from flywheel.scoring.intervals import LEAST_CHANGES, LEAST_ROWS, Estimate, carries, negated
 
 __all__ = [
+    "LEAST_CHANGES",
+    "LEAST_ROWS",
+    "carries",
     "change_in_points",
     "counted",
     "listed",
@@ -20,6 +23,8 @@ __all__ = [
     "percent_with_interval",
     "rate",
     "rows_for_margin",
+    "too_few",
+    "too_few_changes",
 ]
 
 _NO_INTERVAL = "no interval"
@@ -43,17 +48,6 @@ def rate(estimate: Estimate) -> str:
 def change_in_points(difference: Estimate) -> str:
     """`-89.6 [-97.0, -80.1]`: after minus before, in percentage points."""
     return f"{_hundredfold(difference.value):+.1f} {_bounds(difference, '+.1f')}"
-
-
-def negated(estimate: Estimate) -> Estimate:
-    """A drop as a change, and a change as a drop: the sign turned, and the bounds with it."""
-    low, high = estimate.low, estimate.high
-    return Estimate(
-        value=-estimate.value,
-        low=None if high is None else -high,
-        high=None if low is None else -low,
-        n=estimate.n,
-    )
 
 
 def misses(ker: Estimate) -> int:
@@ -80,6 +74,22 @@ def listed(items: Sequence[str], conjunction: str = "and") -> str:
     """`a`, `a and b`, `a, b and c`."""
     *others, last = items
     return f"{', '.join(others)} {conjunction} {last}" if others else last
+
+
+def too_few(n: int, needed: int = LEAST_ROWS, what: str = "rows") -> str:
+    """`too few rows (n = 3; 12 needed)`: what stands in place of a rate that `carries(n)` does not allow.
+
+    Of clusters with `what`: `too few voices (n = 2; 6 needed)`.
+    """
+    return f"too few {what} (n = {n}; {needed} needed)"
+
+
+def too_few_changes(changed: int, needed: int = LEAST_CHANGES) -> str:
+    """`too few changed rows to tell (n = 3; 6 needed)`: in place of a McNemar p that could not be significant.
+
+    `changed` is mended and broken together.
+    """
+    return f"too few changed rows to tell (n = {changed}; {needed} needed)"
 
 
 def rows_for_margin(share: float, margin: float = 0.05) -> int:

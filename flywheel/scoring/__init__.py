@@ -13,6 +13,7 @@ from flywheel.scoring.breakdowns import (
     summarise,
 )
 from flywheel.scoring.comparison import Comparison, KeywordChange, RateChange, SliceComparison, compare
+from flywheel.scoring.doses import NO_DOSES, DoseErrors, dose_errors
 from flywheel.scoring.errors import (
     ErrorCounts,
     character_errors,
@@ -21,7 +22,21 @@ from flywheel.scoring.errors import (
     term_found,
     word_errors,
 )
-from flywheel.scoring.intervals import Estimate, bootstrap_bounds, cluster_bootstrap, mcnemar_exact, wilson
+from flywheel.scoring.intervals import (
+    LEAST_CHANGES,
+    LEAST_CLUSTERS,
+    LEAST_ROWS,
+    Estimate,
+    PairedRates,
+    bootstrap_bounds,
+    carries,
+    cluster_bootstrap,
+    holm,
+    mcnemar_exact,
+    paired_bootstrap,
+    rows_needed,
+    wilson,
+)
 from flywheel.scoring.normalizers import CLINICAL, NORMALIZERS, PUBLISHED, Normalizer, normalizer_named
 from flywheel.scoring.rows import RowScore, ScoringError, results_csv, score_rows, write_results
 from flywheel.scoring.transcripts import Transcript, TranscriptError, check_complete, read_transcripts
@@ -29,14 +44,20 @@ from flywheel.scoring.transcripts import Transcript, TranscriptError, check_comp
 __all__ = [
     "BREAKDOWNS",
     "CLINICAL",
+    "LEAST_CHANGES",
+    "LEAST_CLUSTERS",
+    "LEAST_ROWS",
     "NORMALIZERS",
+    "NO_DOSES",
     "PUBLISHED",
     "SLICES",
     "Comparison",
+    "DoseErrors",
     "ErrorCounts",
     "Estimate",
     "KeywordChange",
     "Normalizer",
+    "PairedRates",
     "RateChange",
     "RowScore",
     "ScoringError",
@@ -44,15 +65,20 @@ __all__ = [
     "Transcript",
     "TranscriptError",
     "bootstrap_bounds",
+    "carries",
     "character_errors",
     "check_complete",
     "cluster_bootstrap",
     "compare",
+    "dose_errors",
+    "holm",
     "keyword_error_rate",
     "mcnemar_exact",
     "normalizer_named",
+    "paired_bootstrap",
     "read_transcripts",
     "results_csv",
+    "rows_needed",
     "score_rows",
     "slice_rows",
     "slices_of",

@@ -7,7 +7,9 @@ bound that the rows cannot give is null. Rates are fractions.
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -15,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flywheel.errors import FlywheelError
+from flywheel.scoring.doses import NO_DOSES, DoseErrors
 from flywheel.scoring.errors import ErrorCounts
 from flywheel.scoring.intervals import Estimate, cluster_bootstrap, wilson
 from flywheel.scoring.normalizers import Normalizer
@@ -25,13 +28,14 @@ __all__ = [
     "BREAKDOWNS",
     "SLICES",
     "cluster_codes",
+    "coded",
     "keyword_error_rate",
     "slice_rows",
     "slices_of",
     "summarise",
 ]
 
-SLICES = ("held_out", "train", "all", "unseen_term", "unseen_voice", "general", "human")
+SLICES = ("held_out", "train", "all", "unseen_term", "unseen_voice", "unseen_engine", "general", "human")
 """The slices of `scores.json`, in the order in which a page shows them."""
 
 BREAKDOWNS = ("entity_category", "ipa_source", "noise_level", "term", "voice_id", "context_type")
@@ -44,6 +48,8 @@ _CLINICAL_SLICES: Mapping[str | None, tuple[str, ...]] = MappingProxyType(
         "development": ("train", "all"),
         "unseen_term": ("unseen_term", "all"),
         "unseen_voice": ("unseen_voice", "all"),
+        # Another synthesiser where it is installed, and not where it is not: it, too, stays out of `all`.
+        "unseen_engine": ("unseen_engine",),
         # People's speech is a measure of its own: the others, and what is decided on them, stay comparable
         # with those of cycles that had none. `all` is the published figure, over synthetic rows.
         HUMAN: ("human",),
@@ -55,6 +61,7 @@ _GENERAL_SLICES: Mapping[str | None, tuple[str, ...]] = MappingProxyType(
     {"general": ("general",), "replay": (), "train": (), "development": (), HUMAN: ("human",), None: ()}
 )
 _SUBSTITUTIONS_SHOWN = 5
+_NOTHING = ErrorCounts(0, 0, 0, 0)
 
 Indices: TypeAlias = npt.NDArray[np.intp]
 Counts: TypeAlias = npt.NDArray[np.int64]
@@ -105,7 +112,9 @@ def summarise(
         ``{"model", "normalizer", "rows", "rows_in_no_slice", "slices": {slice: ...}}``. A slice holds
         `rows`; `ker wer cer ser`, each with `value low high n` (n in rows); `wer` and `cer` are micro
         averages and carry `macro`, the counts and the reference length; `keyword_precision`,
-        `false_insertions`, `wer_term_words`, `wer_other_words`, `rows_without_term_in_text`; `by` with
+        `false_insertions`, `wer_term_words`, `wer_other_words`, `rows_without_term_in_text`; `doses`, the
+        counts of `DoseErrors` with `rate low high` of those not heard right and `n`, the quantities in the
+        references (absent where these hold none, and where the normaliser leaves them unreadable); `by` with
         `ker` and `wer` for each level of each field of `BREAKDOWNS`; and `substitutions`, for each term
         that was missed the most frequent renderings, an empty one where it was left out.
 
@@ -121,16 +130,17 @@ def summarise(
         for name in names:
             places[name].append(place)
     columns = _columns(row_scores)
+    members = {name: np.array(at, dtype=np.intp) for name, at in places.items() if at}
+    # Nearly all of the time goes into numpy's draws, which let threads run beside each other.
+    with ThreadPoolExecutor() as pool:
+        scores = pool.map(lambda at: _slice_scores(row_scores, columns, at, seed), members.values())
+        slices = dict(zip(members, scores, strict=True))
     return {
         "model": model,
         "normalizer": normalizer.as_dict(),
         "rows": len(row_scores),
         "rows_in_no_slice": unsliced,
-        "slices": {
-            name: _slice_scores(row_scores, columns, np.array(at, dtype=np.intp), seed)
-            for name, at in places.items()
-            if at
-        },
+        "slices": slices,
     }
 
 
@@ -153,36 +163,44 @@ class _Columns:
     term_words: Counts  # all zero where the row has none
     true_terms: Counts
     false_terms: Counts
+    doses: Counts  # of shape (rows, 6) in the order of `DoseErrors`, all zero where the row has none
     clusters: Indices
     levels: Mapping[str, tuple[tuple[str | None, ...], Indices]]  # for a field its levels, and each row's
 
 
 def _columns(rows: Sequence[RowScore]) -> _Columns:
-    nothing = ErrorCounts(0, 0, 0, 0)
     return _Columns(
         missed=np.array([-1 if row.term_missed is None else row.term_missed for row in rows], dtype=np.int8),
         sentence_wrong=np.array([row.sentence_wrong for row in rows], dtype=np.bool_),
-        words=np.array([row.words for row in rows], dtype=np.int64),
-        characters=np.array([row.characters for row in rows], dtype=np.int64),
-        term_words=np.array([row.term_words or nothing for row in rows], dtype=np.int64),
+        words=_counts_of(row.words for row in rows),
+        characters=_counts_of(row.characters for row in rows),
+        term_words=_counts_of(row.term_words or _NOTHING for row in rows),
         true_terms=np.array([row.true_terms for row in rows], dtype=np.int64),
         false_terms=np.array([len(row.false_insertions) for row in rows], dtype=np.int64),
+        doses=_counts_of((row.doses or NO_DOSES for row in rows), fields=len(NO_DOSES)),
         clusters=cluster_codes(rows),
-        levels={field: _coded(getattr(row.transcript, field) for row in rows) for field in BREAKDOWNS},
+        levels={field: coded(getattr(row.transcript, field) for row in rows) for field in BREAKDOWNS},
     )
 
 
-def _coded(values: Iterable[str | None]) -> tuple[tuple[str | None, ...], Indices]:
+def _counts_of(counts: Iterable[tuple[int, ...]], fields: int = len(_NOTHING)) -> Counts:
+    # Several times as fast as an array of the tuples, which numpy would look through one by one.
+    return np.fromiter(chain.from_iterable(counts), dtype=np.int64).reshape(-1, fields)
+
+
+def coded(values: Iterable[str | None]) -> tuple[tuple[str | None, ...], Indices]:
     """The levels, sorted so that the order of the rows changes nothing (None first), and each value's place."""
-    values = list(values)
-    levels = tuple(sorted(set(values), key=lambda level: (level is not None, level or "")))
-    places = {level: place for place, level in enumerate(levels)}
-    return levels, np.array([places[value] for value in values], dtype=np.intp)
+    places: dict[str | None, int] = {}
+    met = np.fromiter((places.setdefault(value, len(places)) for value in values), dtype=np.intp)
+    levels = tuple(sorted(places, key=lambda level: (level is not None, level or "")))
+    rank = np.empty(len(levels), dtype=np.intp)
+    rank[[places[level] for level in levels]] = np.arange(len(levels))
+    return levels, rank[met]
 
 
 def cluster_codes(row_scores: Iterable[RowScore]) -> Indices:
     """A number for each row, the same for rows of one `RowScore.cluster`, whatever the order of the rows."""
-    return _coded(row.cluster for row in row_scores)[1]
+    return coded(row.cluster for row in row_scores)[1]
 
 
 def _slice_scores(rows: Sequence[RowScore], columns: _Columns, at: Indices, seed: int) -> dict[str, Any]:
@@ -197,6 +215,7 @@ def _slice_scores(rows: Sequence[RowScore], columns: _Columns, at: Indices, seed
     scores["ser"] = wilson(int(wrong.sum()), len(at)).as_dict()
     scores |= _keyword_scores(columns, at)
     scores |= _term_word_scores(columns, at, seed)
+    scores |= _dose_scores(columns.doses[at])
     scores["by"] = _breakdowns(columns, at, seed)
     if substitutions := _substitutions(rows, at[columns.missed[at] == 1]):
         scores["substitutions"] = substitutions
@@ -259,6 +278,20 @@ def _term_word_scores(columns: _Columns, at: Indices, seed: int) -> dict[str, An
         if of_others[:, 3].any():
             scores["wer_other_words"] = _error_rate(of_others, clusters, seed).as_dict()
     return scores
+
+
+def _dose_scores(doses: Counts) -> dict[str, Any]:
+    """What became of the references' quantities, and the share that was not heard right; nothing of none.
+
+    A quantity is heard right where it is neither wrong nor missing. Invented ones stand beside the rate: they
+    are not of the references.
+    """
+    total = DoseErrors(*(int(count) for count in doses.sum(axis=0)))
+    if not total.quantities:
+        return {}
+    not_right = total.wrong_value + total.wrong_unit + total.missing
+    rate = wilson(not_right, total.quantities).as_dict()
+    return {"doses": total._asdict() | {"rate": rate.pop("value"), **rate}}
 
 
 def _breakdowns(columns: _Columns, at: Indices, seed: int) -> dict[str, dict[str, Any]]:

@@ -5,20 +5,24 @@ that both models get right is exactly 0. Intervals of differences resample clust
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Self, TypeAlias
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, NamedTuple, Self, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from flywheel.errors import FlywheelError
-from flywheel.scoring.breakdowns import SLICES, Indices, cluster_codes, slices_of
+from flywheel.scoring.breakdowns import SLICES, Indices, cluster_codes, coded, slices_of
 from flywheel.scoring.errors import ErrorCounts
 from flywheel.scoring.intervals import (
     Estimate,
     Floats,
+    PairedRates,
     bootstrap_bounds,
-    cluster_bootstrap,
+    holm,
     mcnemar_exact,
+    negated,
+    paired_bootstrap,
     wilson,
 )
 from flywheel.scoring.rows import RowScore, ScoringError
@@ -31,11 +35,22 @@ _Pair: TypeAlias = tuple[RowScore, RowScore]
 
 @dataclass(frozen=True, slots=True)
 class RateChange:
-    """A rate before and after, and `difference`: after minus before, below 0 where it got better."""
+    """A rate before and after.
+
+    Args:
+        before, after: each with its interval.
+        difference: after minus before, below 0 where it got better; clustered as `RowScore.cluster` has it.
+        by_voice: the same difference with rows clustered by their voice; None where the voices are too few
+            for an interval.
+        improvement: in what share of the resamples behind `difference` the rate fell, a tie counting half;
+            None where `difference` has no interval.
+    """
 
     before: Estimate
     after: Estimate
     difference: Estimate
+    by_voice: Estimate | None = None
+    improvement: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +64,11 @@ class KeywordChange:
         mended: rows whose term was missed before and is found after (McNemar's b).
         broken: rows whose term was found before and is missed after (McNemar's c).
         p: of the exact two-sided McNemar test.
+        by_voice: `absolute_drop` with rows clustered by their voice; None where the voices are too few for an
+            interval.
+        improvement: in what share of the resamples behind `absolute_drop` the KER fell, a tie counting half;
+            None where `absolute_drop` has no interval.
+        p_holm: `p` corrected by Holm for being one of several looked at together; only in `by_category`.
     """
 
     before: Estimate
@@ -58,11 +78,18 @@ class KeywordChange:
     mended: int
     broken: int
     p: float
+    by_voice: Estimate | None = None
+    improvement: float | None = None
+    p_holm: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SliceComparison:
-    """One slice before and after; `ker` and `priority_ker` are None where it has no such rows."""
+    """One slice before and after; `ker` and `priority_ker` are None where it has no such rows.
+
+    `by_category` holds the KER of each entity category that has rows here, in alphabetical order, with
+    `p_holm` corrected over these categories. It is empty in a slice without terms.
+    """
 
     rows: int
     wer: RateChange
@@ -70,6 +97,7 @@ class SliceComparison:
     ser: RateChange
     ker: KeywordChange | None = None
     priority_ker: KeywordChange | None = None
+    by_category: Mapping[str, KeywordChange] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +135,11 @@ class Comparison:
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """The comparison that `to_dict` was called on.
 
+        Earlier versions wrote neither `by_voice`, `improvement` and `p_holm`, which are then None, nor
+        `by_category`, which is then empty: a history reads the comparisons of all its cycles.
+
         Raises:
-            FlywheelError: a field is missing or unknown: the file is of another version or was edited.
+            FlywheelError: any other field is missing, or an estimate has an unknown one.
         """
         try:
             return cls(
@@ -198,60 +229,108 @@ def _identity(row: RowScore) -> tuple[str | None, ...]:
 
 
 def _compare_slice(pairs: Sequence[_Pair], priority: Collection[str], seed: int) -> SliceComparison:
-    clusters = cluster_codes(before for before, _ in pairs)
+    groups = _groups(pairs)
     with_term = [pair for pair in pairs if pair[0].term_missed is not None]
     of_priority = [pair for pair in with_term if pair[0].transcript.entity_category in priority]
     return SliceComparison(
         rows=len(pairs),
-        wer=_rate_change([(before.words, after.words) for before, after in pairs], clusters, seed),
-        cer=_rate_change([(before.characters, after.characters) for before, after in pairs], clusters, seed),
-        ser=_sentence_change(pairs, clusters, seed),
+        wer=_rate_change([(before.words, after.words) for before, after in pairs], groups, seed),
+        cer=_rate_change([(before.characters, after.characters) for before, after in pairs], groups, seed),
+        ser=_sentence_change(pairs, groups, seed),
         ker=_keyword_change(with_term, seed) if with_term else None,
         priority_ker=_keyword_change(of_priority, seed) if of_priority else None,
+        by_category=_by_category(with_term, seed),
     )
 
 
-def _rate_change(
-    counts: Sequence[tuple[ErrorCounts, ErrorCounts]], clusters: Indices, seed: int
-) -> RateChange:
+class _Groups(NamedTuple):
+    """For each pair a number, the same for pairs that fail together: by `RowScore.cluster`, and by voice."""
+
+    clusters: Indices
+    voices: Indices
+
+
+def _groups(pairs: Sequence[_Pair]) -> _Groups:
+    rows = [before for before, _ in pairs]
+    return _Groups(cluster_codes(rows), coded(row.transcript.voice_id for row in rows)[1])
+
+
+class _Difference(NamedTuple):
+    """After minus before of 0-or-more errors a row, and what else the same resamples tell."""
+
+    paired: PairedRates
+    by_voice: Estimate | None
+
+
+def _difference(
+    before: npt.ArrayLike, after: npt.ArrayLike, lengths: npt.ArrayLike, groups: _Groups, seed: int
+) -> _Difference:
+    by_voice = paired_bootstrap(before, after, lengths, groups.voices, seed=seed).difference
+    return _Difference(
+        paired=paired_bootstrap(before, after, lengths, groups.clusters, seed=seed),
+        by_voice=None if by_voice.low is None else by_voice,
+    )
+
+
+def _rate_change(counts: Sequence[tuple[ErrorCounts, ErrorCounts]], groups: _Groups, seed: int) -> RateChange:
     before, after, lengths = np.array(
         [(first.errors, second.errors, first.reference_length) for first, second in counts], dtype=np.float64
     ).T
     if not lengths.any():
         # Without reference words a rate is a plain count of insertions, as in `ErrorCounts.rate`.
-        changes = (before.sum(), after.sum(), after.sum() - before.sum())
-        return RateChange(*(Estimate(float(value), None, None, len(counts)) for value in changes))
-    return RateChange(
-        before=cluster_bootstrap(before, lengths, clusters, seed=seed),
-        after=cluster_bootstrap(after, lengths, clusters, seed=seed),
-        difference=cluster_bootstrap(after - before, lengths, clusters, seed=seed),
-    )
+        first, second, difference = (
+            Estimate(float(errors.sum()), None, None, len(counts))
+            for errors in (before, after, after - before)
+        )
+        return RateChange(first, second, difference)
+    paired, by_voice = _difference(before, after, lengths, groups, seed)
+    return RateChange(paired.before, paired.after, paired.difference, by_voice, paired.improvement)
 
 
-def _sentence_change(pairs: Sequence[_Pair], clusters: Indices, seed: int) -> RateChange:
+def _sentence_change(pairs: Sequence[_Pair], groups: _Groups, seed: int) -> RateChange:
     before = np.array([row.sentence_wrong for row, _ in pairs], dtype=np.float64)
     after = np.array([row.sentence_wrong for _, row in pairs], dtype=np.float64)
+    paired, by_voice = _difference(before, after, np.ones(len(pairs)), groups, seed)
     return RateChange(
         before=wilson(int(before.sum()), len(pairs)),
         after=wilson(int(after.sum()), len(pairs)),
-        difference=cluster_bootstrap(after - before, np.ones(len(pairs)), clusters, seed=seed),
+        difference=paired.difference,
+        by_voice=by_voice,
+        improvement=paired.improvement,
     )
 
 
 def _keyword_change(pairs: Sequence[_Pair], seed: int) -> KeywordChange:
     before = np.array([row.term_missed for row, _ in pairs], dtype=np.float64)
     after = np.array([row.term_missed for _, row in pairs], dtype=np.float64)
-    clusters = cluster_codes(row for row, _ in pairs)
+    groups = _groups(pairs)
+    paired, by_voice = _difference(before, after, np.ones(len(pairs)), groups, seed)
     mended, broken = int(((before == 1) & (after == 0)).sum()), int(((before == 0) & (after == 1)).sum())
     return KeywordChange(
         before=wilson(int(before.sum()), len(pairs)),
         after=wilson(int(after.sum()), len(pairs)),
-        absolute_drop=cluster_bootstrap(before - after, np.ones(len(pairs)), clusters, seed=seed),
-        relative_drop=_relative_drop(before, after, clusters, seed),
+        absolute_drop=negated(paired.difference),
+        relative_drop=_relative_drop(before, after, groups.clusters, seed),
         mended=mended,
         broken=broken,
         p=mcnemar_exact(mended, broken),
+        by_voice=None if by_voice is None else negated(by_voice),
+        improvement=paired.improvement,
     )
+
+
+def _by_category(pairs: Sequence[_Pair], seed: int) -> dict[str, KeywordChange]:
+    members: dict[str, list[_Pair]] = {}
+    for pair in pairs:
+        category = pair[0].transcript.entity_category
+        if category is not None:
+            members.setdefault(category, []).append(pair)
+    changes = {category: _keyword_change(members[category], seed) for category in sorted(members)}
+    corrected = holm([change.p for change in changes.values()])
+    return {
+        category: replace(change, p_holm=p)
+        for (category, change), p in zip(changes.items(), corrected, strict=True)
+    }
 
 
 def _relative_drop(before: Floats, after: Floats, clusters: Indices, seed: int) -> Estimate | None:
@@ -270,23 +349,40 @@ def _slice_from(fields: Mapping[str, Any]) -> SliceComparison:
         ser=_rate_from(fields["ser"]),
         ker=_keyword_from(fields["ker"]),
         priority_ker=_keyword_from(fields["priority_ker"]),
+        by_category={
+            category: change
+            for category, values in fields.get("by_category", {}).items()
+            if (change := _keyword_from(values)) is not None
+        },
     )
 
 
 def _rate_from(fields: Mapping[str, Any]) -> RateChange:
-    return RateChange(**{name: Estimate(**estimate) for name, estimate in fields.items()})
+    return RateChange(
+        before=Estimate(**fields["before"]),
+        after=Estimate(**fields["after"]),
+        difference=Estimate(**fields["difference"]),
+        by_voice=_estimate_from(fields.get("by_voice")),
+        improvement=fields.get("improvement"),
+    )
 
 
 def _keyword_from(fields: Mapping[str, Any] | None) -> KeywordChange | None:
     if fields is None:
         return None
-    relative = fields["relative_drop"]
     return KeywordChange(
         before=Estimate(**fields["before"]),
         after=Estimate(**fields["after"]),
         absolute_drop=Estimate(**fields["absolute_drop"]),
-        relative_drop=None if relative is None else Estimate(**relative),
+        relative_drop=_estimate_from(fields["relative_drop"]),
         mended=fields["mended"],
         broken=fields["broken"],
         p=fields["p"],
+        by_voice=_estimate_from(fields.get("by_voice")),
+        improvement=fields.get("improvement"),
+        p_holm=fields.get("p_holm"),
     )
+
+
+def _estimate_from(fields: Mapping[str, Any] | None) -> Estimate | None:
+    return None if fields is None else Estimate(**fields)

@@ -2,19 +2,45 @@
 
 Sources: E. B. Wilson, "Probable inference, the law of succession, and statistical inference" (1927);
 Q. McNemar, "Note on the sampling error of the difference between correlated proportions" (1947), in its
-exact form; C. Field and A. Welsh, "Bootstrapping clustered data" (2007).
+exact form; S. Holm, "A simple sequentially rejective multiple test procedure" (1979); C. Field and A. Welsh,
+"Bootstrapping clustered data" (2007); M. Bisani and H. Ney, "Bootstrap estimates for confidence intervals in
+ASR performance evaluation" (2004), for the probability of improvement; T. Hesterberg, "What teachers should
+know about the bootstrap" (2015), for the expanded percentile interval.
+
+What a clustered interval rests on is the number of clusters, not of rows. Two things follow from that. The
+percentiles lie further out than 2.5 and 97.5 when the clusters are few, since plain percentiles are about as
+narrow as a normal interval that takes an estimated spread for the true one: see `_tail`. And with fewer than
+`LEAST_CLUSTERS` there is no interval, since no resample leaves the range of the clusters, and that range is
+itself too narrow: see `least_clusters`.
 """
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import cache
 from statistics import NormalDist
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Estimate", "bootstrap_bounds", "cluster_bootstrap", "mcnemar_exact", "wilson"]
+__all__ = [
+    "LEAST_CHANGES",
+    "LEAST_CLUSTERS",
+    "LEAST_ROWS",
+    "Estimate",
+    "PairedRates",
+    "bootstrap_bounds",
+    "carries",
+    "cluster_bootstrap",
+    "holm",
+    "least_clusters",
+    "mcnemar_exact",
+    "negated",
+    "paired_bootstrap",
+    "rows_needed",
+    "wilson",
+]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Labels: TypeAlias = npt.NDArray[np.generic] | Sequence[int] | Sequence[str]
@@ -22,8 +48,8 @@ Bounds: TypeAlias = tuple[float, float] | tuple[None, None]
 
 CONFIDENCE = 0.95
 RESAMPLES = 1000
-# The draws of one step of the bootstrap; bounds its memory to some tens of megabytes.
-_DRAWS_AT_ONCE = 2_000_000
+# The draws of one step of the bootstrap: few enough to stay in a processor's cache, four times as fast as many.
+_DRAWS_AT_ONCE = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +66,18 @@ class Estimate:
 
     def as_dict(self) -> dict[str, float | int | None]:
         """The four fields under their names, as `scores.json` holds them."""
-        return asdict(self)
+        return {"value": self.value, "low": self.low, "high": self.high, "n": self.n}
+
+
+def negated(estimate: Estimate) -> Estimate:
+    """A drop as a change, and a change as a drop: the sign turned, and the bounds with it."""
+    # Taken from 0.0, a change of 0.0 stays 0.0 and does not become -0.0.
+    return Estimate(
+        value=0.0 - estimate.value,
+        low=None if estimate.high is None else 0.0 - estimate.high,
+        high=None if estimate.low is None else 0.0 - estimate.low,
+        n=estimate.n,
+    )
 
 
 def wilson(successes: int, n: int, confidence: float = CONFIDENCE) -> Estimate:
@@ -52,7 +89,7 @@ def wilson(successes: int, n: int, confidence: float = CONFIDENCE) -> Estimate:
     if not 0 <= successes <= n or n == 0:
         raise ValueError(f"wilson: found {successes} of {n}; needed: 0 <= successes <= n, n of at least 1")
     share = successes / n
-    z = NormalDist().inv_cdf(_checked(confidence) / 2 + 0.5)
+    z = _normal_quantile(_checked(confidence))
     scale = 1 + z * z / n
     centre = (share + z * z / (2 * n)) / scale
     half = z / scale * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
@@ -84,8 +121,8 @@ def cluster_bootstrap(
         confidence: of the two-sided interval, between 0 and 1.
 
     Returns:
-        The estimate; n is the number of rows. Its bounds are None where there are fewer than two clusters,
-        or where a resample has no denominator.
+        The estimate; n is the number of rows. Its bounds are None where the clusters are fewer than
+        `least_clusters(confidence)`, or where a resample has no denominator.
 
     Raises:
         ValueError: no rows, lengths that differ, or denominators that add up to 0.
@@ -122,21 +159,72 @@ def bootstrap_bounds(
             of the same length; NaN or infinity where a resample has no value.
 
     Returns:
-        The bounds; (None, None) with fewer than two clusters, or where a resample has no value.
+        The bounds; (None, None) with too few clusters, or where a resample has no value.
     """
-    rows = _columns(*columns)
-    if len(clusters) != len(rows[0]):
-        raise ValueError(f"bootstrap: {len(rows[0])} rows, but {len(clusters)} cluster labels")
-    sums = _cluster_sums(rows, clusters)
-    if sums.shape[1] < 2:
+    sums = _cluster_sums(_columns(*columns), clusters, confidence)
+    if sums is None:
         return None, None
     with np.errstate(divide="ignore", invalid="ignore"):
         values = statistic(*_resampled(sums, resamples, seed))
-    if not np.isfinite(values).all():
-        return None, None
-    tail = (1 - _checked(confidence)) / 2
-    low, high = np.quantile(values, (tail, 1 - tail))
-    return float(low), float(high)
+    return _bounds(values, sums.shape[1], confidence)
+
+
+class PairedRates(NamedTuple):
+    """A ratio before and after on the same rows: see `paired_bootstrap`."""
+
+    before: Estimate
+    after: Estimate
+    difference: Estimate
+    improvement: float | None
+
+
+def paired_bootstrap(
+    before: npt.ArrayLike,
+    after: npt.ArrayLike,
+    denominators: npt.ArrayLike,
+    clusters: Labels,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 42,
+    confidence: float = CONFIDENCE,
+) -> PairedRates:
+    """A ratio before, after, and after minus before, all from the same resamples.
+
+    Args:
+        before, after: one number a row, for WER the errors of the two systems.
+        denominators: one number a row, the same for both systems.
+        clusters, resamples, seed, confidence: as in `cluster_bootstrap`, which gives each of the three alike.
+
+    Returns:
+        The three estimates, and Bisani and Ney's probability of improvement: the share of the resamples in
+        which the ratio fell, a tie counting half; None where the difference has no interval.
+
+    Raises:
+        ValueError: as in `cluster_bootstrap`.
+    """
+    first, second, bottoms = _columns(before, after, denominators)
+    total = bottoms.sum()
+    if not total:
+        raise ValueError("paired_bootstrap: the denominators add up to 0, so that there is no ratio")
+    tops = (first, second, second - first)
+    bounds: list[Bounds] = [(None, None)] * len(tops)
+    improvement = None
+    sums = _cluster_sums((*tops, bottoms), clusters, confidence)
+    if sums is not None:
+        drawn = _resampled(sums, resamples, seed)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratios = drawn[:-1] / drawn[-1]
+        bounds = [_bounds(of_resamples, sums.shape[1], confidence) for of_resamples in ratios]
+        improvement = None if bounds[-1] == (None, None) else _share_below_zero(ratios[-1])
+    before_rate, after_rate, difference = (
+        Estimate(float(top.sum() / total), low, high, len(top))
+        for top, (low, high) in zip(tops, bounds, strict=True)
+    )
+    return PairedRates(before_rate, after_rate, difference, improvement)
+
+
+def _share_below_zero(changes: Floats) -> float:
+    return float(((changes < 0) + (changes == 0) / 2).mean())
 
 
 def _columns(*columns: npt.ArrayLike) -> tuple[Floats, ...]:
@@ -147,9 +235,20 @@ def _columns(*columns: npt.ArrayLike) -> tuple[Floats, ...]:
     return arrays
 
 
-def _cluster_sums(rows: Sequence[Floats], clusters: Labels) -> Floats:
-    """Each column summed by cluster: shape (columns, clusters). It makes a million rows as cheap as a few."""
-    _, codes = np.unique(np.asarray(clusters), return_inverse=True)
+def _cluster_sums(rows: Sequence[Floats], clusters: Labels, confidence: float) -> Floats | None:
+    """Each column summed by cluster: shape (columns, clusters); None where the clusters are too few.
+
+    It makes a million rows as cheap as a few.
+    """
+    if len(clusters) != len(rows[0]):
+        raise ValueError(f"bootstrap: {len(rows[0])} rows, but {len(clusters)} cluster labels")
+    labels = np.asarray(clusters)
+    if (labels == labels[0]).all():
+        # Said first since every breakdown by term asks it for each term.
+        return None
+    present, codes = np.unique(labels, return_inverse=True)
+    if len(present) < least_clusters(confidence):
+        return None
     return np.stack([np.bincount(codes, weights=row) for row in rows])
 
 
@@ -165,6 +264,43 @@ def _resampled(sums: Floats, resamples: int, seed: int) -> Floats:
         for column, total in zip(sums, totals, strict=True):
             total[start:stop] = column[drawn].sum(axis=1)
     return totals
+
+
+def _bounds(values: Floats, clusters: int, confidence: float) -> Bounds:
+    if not np.isfinite(values).all():
+        return None, None
+    tail = _tail(clusters, confidence)
+    low, high = np.quantile(values, (tail, 1 - tail))
+    return float(low), float(high)
+
+
+@cache
+def _tail(clusters: int, confidence: float) -> float:
+    """The share of the resamples beyond either bound: Hesterberg's expanded percentile interval.
+
+    `Phi(-sqrt(g / (g - 1)) * t)` for g clusters, with t the quantile of Student's distribution with g - 1
+    degrees of freedom. The root undoes that resamples vary by the spread of the clusters found, which is
+    smaller than the true one by that factor; t instead of the normal quantile allows for its being estimated.
+    It is 0.0024 with 6 clusters, 0.0132 with 15, 0.0218 with 60, and goes to 0.025.
+    """
+    return NormalDist().cdf(-math.sqrt(clusters / (clusters - 1)) * _t_quantile(clusters - 1, confidence))
+
+
+def _t_quantile(degrees: int, confidence: float) -> float:
+    """How far Student's distribution reaches to either side; R. A. Fisher and E. A. Cornish's expansion (1960).
+
+    Within 0.1 % from 5 degrees of freedom on at 95 %, and so good enough for percentiles of a thousand
+    resamples; scipy's exact one would cost a third of a second of import.
+    """
+    z = _normal_quantile(confidence)
+    terms = (
+        z,
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
+    )
+    return math.fsum(term / degrees**power for power, term in enumerate(terms))
 
 
 def mcnemar_exact(b: int, c: int) -> float:
@@ -188,7 +324,75 @@ def mcnemar_exact(b: int, c: int) -> float:
     return min(1.0, 2 * tail)
 
 
+def holm(p_values: Sequence[float]) -> tuple[float, ...]:
+    """The p values corrected for being looked at together, in their order; Holm's step-down method.
+
+    The smallest of m is multiplied by m, the next by m - 1, and so on; none falls below one that was smaller,
+    none rises above 1. Whichever of the hypotheses are true, the chance that any corrected p of a true one is
+    below the level is at most the level.
+
+    Raises:
+        ValueError: a p value that is not in 0..1.
+    """
+    if wrong := [p for p in p_values if not 0 <= p <= 1]:
+        raise ValueError(f"holm: found {wrong}; p values from 0 to 1 are needed")
+    corrected = [0.0] * len(p_values)
+    highest = 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        corrected[place] = highest
+    return tuple(corrected)
+
+
+def least_clusters(confidence: float = CONFIDENCE) -> int:
+    """The least clusters of which an interval can be made by drawing them: 6 at 95 %.
+
+    Drawing with replacement never leaves the range from the lowest cluster to the highest. All of g clusters
+    lie to the same side of the middle of what they come from in `2 * 0.5**g` of all cases, and in these even
+    the whole range misses it: 6 is the least g where that is not more often than an interval may miss.
+    """
+    return math.ceil(1 - math.log2(1 - _checked(confidence)))
+
+
+def rows_needed(half_width: float, confidence: float = CONFIDENCE) -> int:
+    """The least n at which Wilson's interval reaches at most `half_width` to either side, whatever the share.
+
+    It is widest at a share of 1/2, where its half is `z / (2 * sqrt(n + z**2))`: the answer depends on no
+    outcome, so that it can be given before there is one.
+
+    Raises:
+        ValueError: `half_width` is not between 0 and 1/2.
+    """
+    if not 0 < half_width < 0.5:
+        raise ValueError(f"rows_needed: found a half width of {half_width}; between 0 and 0.5 is needed")
+    z = _normal_quantile(_checked(confidence))
+    return max(1, math.ceil((z / (2 * half_width)) ** 2 - z * z))
+
+
+def _normal_quantile(confidence: float) -> float:
+    return NormalDist().inv_cdf(confidence / 2 + 0.5)
+
+
 def _checked(confidence: float) -> float:
     if not 0 < confidence < 1:
         raise ValueError(f"confidence: found {confidence}; a fraction such as 0.95 is needed")
     return confidence
+
+
+LEAST_ROWS = rows_needed(0.25)
+"""The least rows for which a rate is shown as a number: 12.
+
+From here on the 95 % interval of a share, however the rows turn out, is at most half as long as the scale
+itself. With fewer it can be longer, and then hardly says whether the rate is high or low. The rule looks at n
+alone: one that looked at the outcome would show small groups just where chance made them extreme."""
+
+LEAST_CLUSTERS = least_clusters()
+"""The least clusters (terms, sentences, voices) with which a clustered interval is given: 6."""
+
+LEAST_CHANGES = next(changed for changed in range(1, 100) if mcnemar_exact(changed, 0) < 1 - CONFIDENCE)
+"""The least changed rows (mended and broken together) with which McNemar's p can be below 0.05: 6."""
+
+
+def carries(n: int) -> bool:
+    """Whether n rows carry a rate that is shown as a number: `n >= LEAST_ROWS`."""
+    return n >= LEAST_ROWS

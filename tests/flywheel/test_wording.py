@@ -14,6 +14,8 @@ from flywheel.wording import (
     percent,
     rate,
     rows_for_margin,
+    too_few,
+    too_few_changes,
 )
 
 
@@ -53,6 +55,7 @@ def test_misses_are_recovered_exactly_from_a_rate(n: int) -> None:
 def test_a_drop_turned_into_a_change_keeps_its_bounds_in_order() -> None:
     assert negated(Estimate(0.9, 0.8, 0.95, 48)) == Estimate(-0.9, -0.95, -0.8, 48)
     assert negated(negated(Estimate(0.9, 0.8, 0.95, 48))) == Estimate(0.9, 0.8, 0.95, 48)
+    assert str(negated(Estimate(0.0, 0.0, 0.0, 9))) == "Estimate(value=0.0, low=0.0, high=0.0, n=9)"
     assert negated(Estimate(0.9, None, None, 1)) == Estimate(-0.9, None, None, 1)
 
 
@@ -68,6 +71,13 @@ def test_p_value(p: float, written: str) -> None:
 def test_rows_for_five_points(share: float, rows: int) -> None:
     # methodology.md: about 174, 323 and 384.
     assert rows_for_margin(share) == rows
+
+
+def test_too_few_rows_say_how_many_would_do() -> None:
+    assert too_few(3) == "too few rows (n = 3; 12 needed)"
+    assert too_few(3, 100) == "too few rows (n = 3; 100 needed)"
+    assert too_few(2, 6, "voices") == "too few voices (n = 2; 6 needed)"
+    assert too_few_changes(4) == "too few changed rows to tell (n = 4; 6 needed)"
 
 
 def test_words() -> None:

@@ -13,13 +13,16 @@ from flywheel.scoring import (
     CLINICAL,
     PUBLISHED,
     Comparison,
+    RateChange,
     RowScore,
     ScoringError,
     Transcript,
     compare,
+    holm,
     score_rows,
     wilson,
 )
+from flywheel.terms import HUMAN
 
 TERMS = [
     f"{first}{second}" for first in ("cefa", "metro", "apixa", "vanco") for second in ("zolin", "lol", "ban")
@@ -152,6 +155,109 @@ def test_one_term_gives_no_bounds() -> None:
     assert (change.absolute_drop.low, change.absolute_drop.high) == (None, None)
 
 
+def test_improvement_is_the_share_of_resamples_that_fell(comparison: Comparison) -> None:
+    held_out = comparison.slices["held_out"]
+    assert held_out.ker is not None
+    changes = (held_out.wer, held_out.cer, held_out.ser, held_out.ker)
+    assert [change.improvement for change in changes] == [1, 1, 1, 1]
+    # General speech got worse in every sentence.
+    assert comparison.slices["general"].wer.improvement == 0
+
+
+@pytest.mark.parametrize(
+    ("mends", "breaks", "least", "most"), [(9, 3, 0.9, 1), (5, 5, 0.3, 0.7), (3, 9, 0, 0.1)]
+)
+def test_improvement_is_less_sure_the_more_terms_got_worse(
+    mends: int, breaks: int, least: float, most: float
+) -> None:
+    # Of the twelve terms some get better in all their rows, and others worse.
+    before = scored([n % 12 >= mends for n in range(48)])
+    after = scored([n % 12 < 12 - breaks for n in range(48)])
+    change = compare(before, after, priority_categories=["drug"]).slices["held_out"].ker
+    assert change is not None and change.improvement is not None
+    assert least <= change.improvement <= most
+
+
+def test_without_a_change_improvement_is_a_tie() -> None:
+    change = compare(scored(BEFORE), scored(BEFORE), priority_categories=["drug"]).slices["held_out"]
+    assert change.wer.improvement == 0.5
+    assert change.ker is not None and change.ker.improvement == 0.5
+
+
+def by_voices(outcomes: Sequence[bool], voices: int) -> list[RowScore]:
+    rows = [transcript(n, found, voice_id=f"espeak:v{n // 12 % voices}") for n, found in enumerate(outcomes)]
+    return score_rows(rows, CLINICAL)
+
+
+def test_the_same_difference_by_voice() -> None:
+    # All terms alike, but two of eight voices are not understood any better: the voices are less sure than the terms.
+    before, after = [False] * 96, [n // 12 >= 2 for n in range(96)]
+    held_out = compare(by_voices(before, 8), by_voices(after, 8), priority_categories=["drug"]).slices[
+        "held_out"
+    ]
+    assert held_out.ker is not None
+    for change, drop in ((held_out.wer, -1), (held_out.ser, -1), (held_out.ker, 1)):
+        clustered = change.difference if isinstance(change, RateChange) else change.absolute_drop
+        by_voice = change.by_voice
+        assert by_voice is not None and by_voice.value == clustered.value and by_voice.value * drop > 0
+        assert by_voice.low is not None and by_voice.high is not None
+        assert clustered.low is not None and clustered.high is not None
+        assert by_voice.low < clustered.low <= clustered.high < by_voice.high
+
+
+def test_few_voices_give_no_difference_by_voice() -> None:
+    held_out = compare(by_voices(BEFORE, 5), by_voices(AFTER, 5), priority_categories=["drug"]).slices[
+        "held_out"
+    ]
+    assert held_out.ker is not None
+    assert (held_out.wer.by_voice, held_out.ser.by_voice, held_out.ker.by_voice) == (None, None, None)
+    assert held_out.wer.difference.low is not None
+
+
+def test_human_speech_is_clustered_by_its_speakers() -> None:
+    def by_speakers(outcomes: Sequence[bool]) -> list[RowScore]:
+        rows = [
+            transcript(
+                n, found, subset=HUMAN, voice_id=f"p{n % 8}", text=f"now {n} please give {TERMS[n % 12]} now"
+            )
+            for n, found in enumerate(outcomes)
+        ]
+        return score_rows(rows, CLINICAL)
+
+    human = compare(by_speakers(BEFORE), by_speakers(AFTER), priority_categories=["drug"]).slices[HUMAN]
+    assert human.ker is not None and human.ker.by_voice == human.ker.absolute_drop
+    assert human.wer.by_voice == human.wer.difference and human.wer.difference.low is not None
+
+
+def test_the_ker_of_each_category_with_p_corrected_over_them(comparison: Comparison) -> None:
+    held_out = comparison.slices["held_out"]
+    assert list(held_out.by_category) == ["drug", "lab"]
+    drug, lab = held_out.by_category.values()
+    # Six terms each: just enough for an interval.
+    assert drug == replace(held_out.priority_ker, p_holm=drug.p_holm)
+    assert (lab.before, lab.mended, lab.broken) == (wilson(12, 24), 12, 2)
+    assert (drug.p_holm, lab.p_holm) == holm([drug.p, lab.p])
+    assert drug.p_holm == 2 * drug.p and lab.p_holm == lab.p
+    assert held_out.ker is not None and held_out.ker.p_holm is None
+    assert comparison.slices["general"].by_category == {}
+
+
+def test_a_comparison_of_an_earlier_version_is_read_with_what_it_lacks_absent(comparison: Comparison) -> None:
+    def without_later_fields(values: Any) -> Any:
+        later = ("by_voice", "improvement", "p_holm", "by_category")
+        if isinstance(values, dict):
+            return {name: without_later_fields(value) for name, value in values.items() if name not in later}
+        return values
+
+    earlier = Comparison.from_dict(without_later_fields(comparison.to_dict()))
+    held_out = earlier.slices["held_out"]
+    assert held_out.by_category == {} and held_out.ker is not None
+    assert (held_out.wer.by_voice, held_out.wer.improvement) == (None, None)
+    assert (held_out.ker.by_voice, held_out.ker.improvement, held_out.ker.p_holm) == (None, None, None)
+    assert held_out.ker.p == comparison.slices["held_out"].ker.p  # type: ignore[union-attr]
+    assert earlier.general_wer is not None and earlier.general_wer.after == comparison.general_wer.after  # type: ignore[union-attr]
+
+
 def test_the_same_seed_gives_the_same_bounds() -> None:
     pair = (scored(BEFORE), scored(AFTER))
     first = compare(*pair, priority_categories=["drug"], seed=1)
@@ -199,7 +305,7 @@ def test_a_broken_file_says_so(broken: dict[str, Any]) -> None:
         (
             scored(BEFORE),
             score_rows([transcript(n, True) for n in range(48)], PUBLISHED),
-            "scored with flywheel_clinical 1 and published_clinical 1",
+            f"scored with {CLINICAL.label} and {PUBLISHED.label}",
         ),
     ],
 )

@@ -6,7 +6,23 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from flywheel.scoring import Estimate, bootstrap_bounds, cluster_bootstrap, mcnemar_exact, wilson
+from flywheel.scoring import intervals
+from flywheel.scoring.intervals import (
+    LEAST_CHANGES,
+    LEAST_CLUSTERS,
+    LEAST_ROWS,
+    Estimate,
+    PairedRates,
+    bootstrap_bounds,
+    carries,
+    cluster_bootstrap,
+    holm,
+    least_clusters,
+    mcnemar_exact,
+    paired_bootstrap,
+    rows_needed,
+    wilson,
+)
 
 
 @pytest.mark.parametrize("confidence", [0.9, 0.95, 0.99])
@@ -135,9 +151,116 @@ def test_same_seed_same_bounds_and_labels_of_any_kind() -> None:
 
 def test_bounds_are_none_where_rows_cannot_tell() -> None:
     assert cluster_bootstrap([1, 0], [2, 2], ["a", "a"]) == Estimate(0.25, None, None, 2)
-    # Two clusters of which one has no reference words: a resample can be without a denominator.
-    assert cluster_bootstrap([1, 0], [2, 0], ["a", "b"]) == Estimate(0.5, None, None, 2)
-    assert bootstrap_bounds(([1.0, 0.0],), ["a", "b"], lambda total: 1 / total) == (None, None)
+    # One of six clusters has reference words: a resample can be without a denominator.
+    assert cluster_bootstrap([1, *[0] * 5], [2, *[0] * 5], range(6)) == Estimate(0.5, None, None, 6)
+    columns = ([1.0, *[0.0] * 5],)
+    assert bootstrap_bounds(columns, range(6), lambda total: 1 / total) == (None, None)
+
+
+@pytest.mark.parametrize(("confidence", "least"), [(0.5, 2), (0.9, 5), (0.95, 6), (0.99, 8)])
+def test_an_interval_needs_so_many_clusters_that_their_range_is_wide_enough(
+    confidence: float, least: int
+) -> None:
+    assert least_clusters(confidence) == least
+    for clusters in range(1, 12):
+        # All clusters lie to one side of the middle of what they come from.
+        misses = 2 * 0.5**clusters
+        estimate = cluster_bootstrap(
+            [*range(clusters)], [2] * clusters, range(clusters), confidence=confidence
+        )
+        assert (estimate.low is not None) == (misses <= 1 - confidence)
+    assert least_clusters() == LEAST_CLUSTERS == 6
+
+
+@pytest.mark.parametrize("confidence", [0.9, 0.95, 0.99])
+@pytest.mark.parametrize("degrees", [5, 9, 30, 1000, 100_000])
+def test_the_quantile_of_student_agrees_with_scipy(degrees: int, confidence: float) -> None:
+    theirs = stats.t.ppf(confidence / 2 + 0.5, degrees)
+    assert intervals._t_quantile(degrees, confidence) == pytest.approx(theirs, rel=1e-3)
+
+
+def test_the_fewer_clusters_the_further_out_the_percentiles() -> None:
+    # For a mean of normal values the expanded interval comes near Student's own.
+    draw = np.random.default_rng(9)
+    for clusters in (8, 20, 200):
+        ratios = []
+        for seed in range(40):
+            values = draw.normal(10, 1, size=clusters)
+            ours = cluster_bootstrap(values, np.ones(clusters), range(clusters), seed=seed)
+            student = 2 * stats.t.ppf(0.975, clusters - 1) * values.std(ddof=1) / math.sqrt(clusters)
+            ratios.append(width(ours) / student)
+        assert np.mean(ratios) == pytest.approx(1, abs=0.06)
+
+
+def test_a_pair_is_resampled_like_each_of_its_sides() -> None:
+    before, labels = clustered_rows(30, 4, spread=0.2)
+    after, _ = clustered_rows(30, 4, spread=0.2, seed=1)
+    words = np.arange(120) % 9 + 4
+    paired = paired_bootstrap(before, after, words, labels, seed=3)
+    assert paired.before == cluster_bootstrap(before, words, labels, seed=3)
+    assert paired.after == cluster_bootstrap(after, words, labels, seed=3)
+    assert paired.difference == cluster_bootstrap(after - before, words, labels, seed=3)
+    assert paired.improvement is not None
+    back = paired_bootstrap(after, before, words, labels, seed=3)
+    assert back.improvement == pytest.approx(1 - paired.improvement)
+    assert back.difference.value == -paired.difference.value
+
+
+def test_a_pair_without_interval_has_no_improvement() -> None:
+    few = paired_bootstrap([1, 1], [0, 1], [2, 2], ["a", "b"])
+    assert few == PairedRates(
+        Estimate(0.5, None, None, 2), Estimate(0.25, None, None, 2), few.difference, None
+    )
+    assert few.difference == Estimate(-0.25, None, None, 2)
+    with pytest.raises(ValueError, match="add up to 0"):
+        paired_bootstrap([1], [1], [0], ["a"])
+
+
+@pytest.mark.parametrize(
+    ("found", "corrected"),
+    [
+        ([], ()),
+        ([0.04], (0.04,)),
+        ([0.01, 0.04, 0.03], (0.03, 0.06, 0.06)),
+        ([0.5, 0.4], (0.8, 0.8)),
+        ([0.9, 0.001], (0.9, 0.002)),
+    ],
+)
+def test_holm_closed_forms(found: list[float], corrected: tuple[float, ...]) -> None:
+    assert holm(found) == pytest.approx(corrected)
+
+
+def test_holm_refuses_what_is_no_p() -> None:
+    with pytest.raises(ValueError, match=r"found \[1.2\]"):
+        holm([0.5, 1.2])
+
+
+@pytest.mark.parametrize("half_width", [0.02, 0.05, 0.1, 0.25, 0.4])
+def test_rows_needed_are_the_least_at_which_the_widest_interval_fits(half_width: float) -> None:
+    def widest(n: int) -> float:
+        # Wilson's formula with a share of 1/2, which an odd number of rows only comes near.
+        z = stats.norm.ppf(0.975)
+        return float(z / (2 * math.sqrt(n + z * z)))
+
+    n = rows_needed(half_width)
+    assert widest(n) <= half_width < widest(n - 1)
+    for successes in range(n + 1):
+        assert width(wilson(successes, n)) <= 2 * half_width + 1e-12
+
+
+def test_a_rate_is_shown_from_so_many_rows_on_that_it_says_more_than_high_or_low() -> None:
+    assert LEAST_ROWS == 12
+    assert [carries(n) for n in (0, 1, 11, 12, 1000)] == [False, False, False, True, True]
+    assert all(width(wilson(missed, 12)) <= 0.5 for missed in range(13))
+    assert width(wilson(5, 11)) > 0.5
+    with pytest.raises(ValueError, match=r"half width of 0\.5"):
+        rows_needed(0.5)
+
+
+def test_fewer_than_six_changed_rows_are_never_significant() -> None:
+    assert LEAST_CHANGES == 6
+    assert min(mcnemar_exact(b, LEAST_CHANGES - 1 - b) for b in range(LEAST_CHANGES)) > 0.05
+    assert mcnemar_exact(LEAST_CHANGES, 0) < 0.05
 
 
 @pytest.mark.parametrize(

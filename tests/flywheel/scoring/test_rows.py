@@ -1,13 +1,17 @@
 """One utterance scored, and the results table."""
 
 import csv
+import gc
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from flywheel.scoring import (
     CLINICAL,
+    NO_DOSES,
     PUBLISHED,
+    DoseErrors,
     ErrorCounts,
     RowScore,
     ScoringError,
@@ -16,6 +20,7 @@ from flywheel.scoring import (
     score_rows,
     write_results,
 )
+from flywheel.terms import HUMAN
 
 
 def transcript(text: str, pred_text: str, term: str | None = None, row_id: str = "r1") -> Transcript:
@@ -49,7 +54,7 @@ def test_a_row_without_error() -> None:
     assert row.term_words == ErrorCounts(0, 0, 0, 1)
     assert row.other_words == ErrorCounts(0, 0, 0, 5)
     assert (row.true_terms, row.false_insertions) == (1, ())
-    assert row.normalizer == "flywheel_clinical 1"
+    assert row.normalizer == CLINICAL.label
 
 
 def test_a_split_term_is_missed_and_its_errors_are_its_own() -> None:
@@ -59,6 +64,34 @@ def test_a_split_term_is_missed_and_its_errors_are_its_own() -> None:
     assert row.term_words == ErrorCounts(1, 0, 1, 1)
     assert row.other_words == ErrorCounts(1, 0, 0, 3)
     assert (row.true_terms, row.false_insertions) == (0, ())
+
+
+@pytest.mark.parametrize(
+    ("text", "pred_text", "expected"),
+    [
+        ("Give 5 mg now.", "give five milligrams now", DoseErrors(1, 0, 0, 0, 0, 0)),
+        ("Give 0.5 mg now.", "give 5 mg now", DoseErrors(1, 1, 1, 0, 0, 0)),
+        ("Give 5 mg now.", "give 5 mcg now", DoseErrors(1, 0, 0, 1, 0, 0)),
+        ("Give 5 mg now.", "give it now", DoseErrors(1, 0, 0, 0, 1, 0)),
+        ("Give it now.", "give 5 mg now", DoseErrors(0, 0, 0, 0, 0, 1)),
+        ("Give it now.", "give it soon", NO_DOSES),
+        ("Give it now.", "give it now", NO_DOSES),
+    ],
+)
+def test_what_became_of_a_dose(text: str, pred_text: str, expected: DoseErrors) -> None:
+    assert score(text, pred_text).doses == expected
+
+
+def test_a_dose_that_the_normaliser_spoils_is_not_counted() -> None:
+    (row,) = score_rows([transcript("give 0.5 mg now", "give 5 mg now")], PUBLISHED)
+    assert row.reference == "give 05 mg now"
+    assert row.doses is None
+
+
+def test_a_person_speaks_and_fails_as_one() -> None:
+    said = transcript("give cefazolin now", "give it now", "cefazolin")
+    rows = score_rows([said, replace(said, subset=HUMAN, voice_id="anna")], CLINICAL)
+    assert [row.cluster for row in rows] == ["term cefazolin", "speaker anna"]
 
 
 def test_a_term_that_was_left_out() -> None:
@@ -133,7 +166,7 @@ def test_results_have_a_line_a_row(tmp_path: Path) -> None:
     with path.open(encoding="utf-8", newline="") as file:
         clinical, general = csv.DictReader(file)
     assert clinical["id"] == "a"
-    assert clinical["normalizer"] == "flywheel_clinical 1"
+    assert clinical["normalizer"] == CLINICAL.label
     assert clinical["text"] == "give cefazolin, now"
     assert clinical["hypothesis"] == clinical["pred_text"] == "give cefa zolin now"
     measured = {field: float(clinical[field]) for field in ("ker", "wer", "cer", "ser")}
@@ -142,6 +175,7 @@ def test_results_have_a_line_a_row(tmp_path: Path) -> None:
     assert [clinical[field] for field in counts] == ["1", "0", "1", "3", "2", "1"]
     assert (clinical["heard"], clinical["false_insertions"]) == ("cefa zolin", "")
     # What a row does not have is empty, never 0.
+    assert [clinical[f"doses_{name}"] for name in DoseErrors._fields] == ["0"] * 6
     absent = ("term", "entity_category", "context_type", "ker", "term_word_errors", "term_words", "heard")
     assert [general[field] for field in absent] == [""] * len(absent)
     assert (general["pred_text"], general["false_insertions"]) == ('bring "a" cefazolin', "cefazolin")
@@ -150,3 +184,32 @@ def test_results_have_a_line_a_row(tmp_path: Path) -> None:
 def test_results_lines_end_with_a_line_feed() -> None:
     lines = list(results_csv(score_rows([transcript("one", "two")], CLINICAL)))
     assert len(lines) == 2 and all(line.endswith("\n") and "\r" not in line for line in lines)
+
+
+def test_doses_that_cannot_be_read_are_empty_in_the_results() -> None:
+    header, line = results_csv(score_rows([transcript("give 0.5 mg", "give 5 mg")], PUBLISHED))
+    row = dict(zip(*csv.reader([header, line]), strict=True))
+    assert [row[f"doses_{name}"] for name in DoseErrors._fields] == [""] * 6
+
+
+def test_texts_met_before_are_scored_like_any_other() -> None:
+    """A hypothesis may be another row's reference, its own, or its own but for what normalising takes away."""
+    said = "give cefazolin 5 mg now"
+    heard = [said, "Give cefazolin 5 mg, now!", "stop apixaban now", "give apixaban now"]
+    rows = [transcript("stop apixaban now", "stop apixaban now", "apixaban", "other")]
+    rows += [transcript(said, text, "cefazolin", str(n)) for n, text in enumerate(heard)]
+    for row, together in zip(rows, score_rows(rows, CLINICAL), strict=True):
+        assert score_rows([row], CLINICAL, ["cefazolin", "apixaban"]) == [together]
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_scoring_leaves_the_search_for_cycles_as_it_was(enabled: bool) -> None:
+    was_enabled = gc.isenabled()
+    try:
+        gc.enable() if enabled else gc.disable()
+        score_rows([transcript("give it", "give it")], CLINICAL)
+        with pytest.raises(ScoringError):
+            score_rows([transcript("give it", "give it", "??")], CLINICAL)
+        assert gc.isenabled() == enabled
+    finally:
+        gc.enable() if was_enabled else gc.disable()

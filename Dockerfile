@@ -24,9 +24,10 @@ RUN touch README.md \
     && /opt/flywheel/bin/pip install --constraint constraints.txt ".[${EXTRAS}]"
 
 FROM python:3.11-slim-bookworm
-# tini hands TERM on to every process of the container; ssh and rsync are the backend brev's.
+# tini hands TERM on to every process of the container; ssh and rsync are the backend brev's; flite speaks the rows of
+# the unseen engine.
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends ca-certificates openssh-client rsync tini \
+    && apt-get install --yes --no-install-recommends ca-certificates flite openssh-client rsync tini \
     && rm -rf /var/lib/apt/lists/*
 # A fixed number, so that the files of a volume belong to the same user in the next image.
 RUN groupadd --gid 10001 flywheel \

@@ -12,12 +12,15 @@ from flywheel import bundled
 from flywheel.audio_preflight import AudioError, check_audio
 from flywheel.corpus import (
     dropped_rows,
+    engines_of,
     manifest_rows,
     plan_rows,
     read_dropped,
+    read_second_engine,
     speak,
     spoken_before,
     write_dropped,
+    write_second_engine,
 )
 from flywheel.cycles import latest_earlier
 from flywheel.errors import FlywheelError
@@ -26,7 +29,7 @@ from flywheel.manifest import ManifestError, content_hash, read_manifest, write_
 from flywheel.pronunciation.lexicon import read_lexicon
 from flywheel.recordings import read_recordings
 from flywheel.sentences import cycle_sentences, read_sentences, write_sentences
-from flywheel.terms import read_term_seed, write_term_seed
+from flywheel.terms import UNSEEN_ENGINE, read_term_seed, write_term_seed
 from resources.data_folder import DataFolder
 from resources.speech.resource import Speech
 
@@ -119,31 +122,35 @@ def sentences(context: dg.AssetExecutionContext, data: DataFolder) -> dg.Materia
     code_version="1",
     description=(
         "16 kHz speech, one file per sentence, voice and noise level, in a cache addressed by content: only "
-        "what is new is synthesised."
+        "what is new is synthesised. A second engine, where there is one, speaks a sentence of each term."
     ),
 )
 def speech(context: dg.AssetExecutionContext, data: DataFolder, voices: Speech) -> dg.MaterializeResult:
     """Speak every sentence in its voices, clean and with noise; what cannot be spoken is listed."""
     with cycle_step(context) as cycle:
         folder = data.cycle(cycle)
-        engine = voices.synthesizer
+        second = voices.second
+        engines = engines_of(voices.synthesizer, second)
         context.log.info(voices.said)
+        context.log.info(voices.second_said)
         planned = plan_rows(
-            read_sentences(folder.sentences), voices.casting, read_lexicon(folder.pronunciations)
+            read_sentences(folder.sentences), voices.casting, read_lexicon(folder.pronunciations), second
         )
         rendering = speak(
             planned,
             data.speech,
-            engine,
+            engines,
             workers=voices.workers or None,
             on_progress=progress_of(context, "files"),
             log=context.log.info,
             allowed_drops=voices.allowed_drops,
         )
-        dropped = dropped_rows(planned, rendering, engine)
+        dropped = dropped_rows(planned, rendering, engines)
         write_dropped(folder.dropped, dropped)
+        write_second_engine(folder.second_engine, second)
+        rows = manifest_rows(planned, rendering, data.speech, engines)
         return dg.MaterializeResult(
-            data_version=dg.DataVersion(content_hash(manifest_rows(planned, rendering, data.speech, engine))),
+            data_version=dg.DataVersion(content_hash(rows)),
             metadata={
                 "files": len(rendering.seconds),
                 "dropped": len(dropped),
@@ -151,11 +158,13 @@ def speech(context: dg.AssetExecutionContext, data: DataFolder, voices: Speech) 
                 "mixed with noise": rendering.mixed,
                 "cache_hits": rendering.cache_hits,
                 "hours": round(sum(rendering.seconds.values()) / 3600, 3),
-                "engine": f"{engine.name} {engine.version}",
+                "engine": ", ".join(f"{engine.name} {engine.version}" for engine in engines.values()),
                 "chosen": voices.said,
+                "second engine": voices.second_said,
+                "rows of an unseen engine": sum(row.subset == UNSEEN_ENGINE for row in rows),
                 "characters bought": rendering.purchases.characters,
                 "cost estimate in USD": round(rendering.purchases.usd, 2),
-                "listen to": dg.MetadataValue.path(next(iter(rendering.seconds)).path(data.speech, engine)),
+                "listen to": dg.MetadataValue.path(rows[0].audio_filepath),
             },
         )
 
@@ -176,12 +185,14 @@ def manifest(context: dg.AssetExecutionContext, data: DataFolder, voices: Speech
     """Write the rows of the cycle, whose audio is all there; the checks read the file and the audio again."""
     with cycle_step(context) as cycle:
         folder = data.cycle(cycle)
+        second = read_second_engine(folder.second_engine)
+        engines = engines_of(voices.synthesizer, second)
         planned = plan_rows(
-            read_sentences(folder.sentences), voices.casting, read_lexicon(folder.pronunciations)
+            read_sentences(folder.sentences), voices.casting, read_lexicon(folder.pronunciations), second
         )
         dropped = read_dropped(folder.dropped)
-        rendering = spoken_before(planned, data.speech, voices.synthesizer, dropped)
-        spoken = manifest_rows(planned, rendering, data.speech, voices.synthesizer)
+        rendering = spoken_before(planned, data.speech, engines, dropped)
+        spoken = manifest_rows(planned, rendering, data.speech, engines)
         recorded = read_recordings(folder.recordings, data.speech)
         rows = (*spoken, *recorded)
         write_manifest(folder.manifest, rows)
@@ -192,6 +203,7 @@ def manifest(context: dg.AssetExecutionContext, data: DataFolder, voices: Speech
                 "dropped": len(dropped),
                 "recordings": len(recorded),
                 "human rows": sum(row.is_human for row in recorded),
+                "rows of an unseen engine": sum(row.subset == UNSEEN_ENGINE for row in rows),
                 "clinical rows": sum(row.is_clinical for row in rows),
                 "general rows": sum(not row.is_clinical for row in rows),
                 "by noise_level": dg.MetadataValue.json(Counter(row.noise_level for row in rows)),

@@ -5,8 +5,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Self
 
 from flywheel.errors import Problems
-from flywheel.manifest import SUBSETS
-from flywheel.terms import HUMAN
+from flywheel.manifest import MEASURED_ONLY, SUBSETS
 
 __all__ = ["Assignments", "AssignmentsError"]
 
@@ -21,10 +20,11 @@ class Assignments:
 
     Args:
         terms: term to ``seen`` or ``unseen``.
-        voices: voice id to ``seen`` (it spoke a training row), ``unseen``, or ``human`` (a person's, which
-            trains nothing); others are undecided.
+        voices: voice id to ``seen`` (it spoke a training row), ``unseen``, or one of `MEASURED_ONLY` (a person's
+            or a second synthesiser's, which trains nothing); others are undecided.
         groups: synthesis group to its subset.
-        sentences: words of a general sentence to ``general`` or ``replay``.
+        sentences: words of a sentence to its side: ``general`` or ``replay`` of a general one; ``train``,
+            ``development`` or ``validation`` of a clinical one in seen voices.
     """
 
     terms: Mapping[str, str] = field(default_factory=dict)
@@ -42,9 +42,9 @@ class Assignments:
         seen = ("seen", "unseen")
         allowed = {
             "terms": seen,
-            "voices": (*seen, HUMAN),
+            "voices": (*seen, *MEASURED_ONLY),
             "groups": SUBSETS,
-            "sentences": ("general", "replay"),
+            "sentences": ("general", "replay", "train", "development", "validation"),
         }
         tables = value if isinstance(value, Mapping) else {}
         problems = [] if tables.keys() == allowed.keys() else [f"found no tables {', '.join(allowed)}"]

@@ -1,21 +1,33 @@
 """From sentences to the rows of a manifest: who speaks what, and with which noise."""
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
+from types import MappingProxyType
 
 from flywheel.errors import FlywheelError
-from flywheel.files import read_jsonl, write_jsonl
+from flywheel.files import read_json, read_jsonl, write_json, write_jsonl
 from flywheel.manifest import ManifestRow
 from flywheel.pronunciation.lexicon import Lexicon
 from flywheel.sentences import Sentence
 from flywheel.speech.noise import CLEAN, snr_db
 from flywheel.speech.prescriptions import Prescription
-from flywheel.speech.rendering import Rendering, render, rendered_before
-from flywheel.speech.synthesis import SAMPLING_RATE, Synthesizer, Utterance, Voice, g2p_source
+from flywheel.speech.rendering import Rendering, joined, render, rendered_before
+from flywheel.speech.synthesis import (
+    SAMPLING_RATE,
+    RememberedEngine,
+    Synthesizer,
+    Utterance,
+    Voice,
+    g2p_source,
+)
 from flywheel.speech.takes import Take, with_noise
+from flywheel.terms import UNSEEN_ENGINE
+
+Engines = Mapping[str, Synthesizer]
+"""Each engine that speaks in a cycle, by its name as in the voices' ids."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,22 +82,133 @@ class Casting:
 
 
 @dataclass(frozen=True, slots=True)
+class SecondEngine:
+    """Another synthesiser than the corpus's: no training row is ever spoken by it, so that its rows show whether a
+    model has learned the terms or one engine's way of saying them.
+
+    Args:
+        synthesizer: who speaks; a `RememberedEngine` where that happened earlier.
+        voices: all of this engine.
+        speaks_ipa: whether it follows a prescribed pronunciation; if not, every word is left to its own rules.
+    """
+
+    synthesizer: Synthesizer
+    voices: tuple[Voice, ...]
+    speaks_ipa: bool
+
+    def __post_init__(self) -> None:
+        strange = [voice.voice_id for voice in self.voices if voice.engine != self.synthesizer.name]
+        if strange or not self.voices:
+            raise FlywheelError(
+                f"second engine {self.synthesizer.name!r}: found the voices {', '.join(strange) or 'none'}; "
+                "allowed: one or more of its own"
+            )
+
+
+def engines_of(synthesizer: Synthesizer, second: SecondEngine | None) -> Engines:
+    """Everyone who speaks; a `FlywheelError` where the second engine is the corpus's own."""
+    if second is None:
+        return MappingProxyType({synthesizer.name: synthesizer})
+    if second.synthesizer.name == synthesizer.name:
+        raise FlywheelError(
+            f"second engine: found {synthesizer.name!r}, which speaks the corpus itself; allowed: another one, or "
+            "none. Where it spoke as the second one before, materialise speech again"
+        )
+    return MappingProxyType({each.name: each for each in (synthesizer, second.synthesizer)})
+
+
+def write_second_engine(path: Path, second: SecondEngine | None) -> None:
+    """Write down who spoke second, so that its rows stay where the engine does not; without one there is no file."""
+    if second is None:
+        path.unlink(missing_ok=True)
+        return
+    write_json(
+        path,
+        {
+            "engine": second.synthesizer.name,
+            "version": second.synthesizer.version,
+            "speaks_ipa": second.speaks_ipa,
+            "voices": [asdict(voice) for voice in second.voices],
+        },
+    )
+
+
+def read_second_engine(path: Path) -> SecondEngine | None:
+    """Who spoke second, as `write_second_engine` wrote it; a file that holds something else is a `FlywheelError`."""
+    if not path.exists():
+        return None
+    try:
+        values = read_json(path)
+        return SecondEngine(
+            RememberedEngine(values["engine"], values["version"]),
+            tuple(Voice(**voice) for voice in values["voices"]),
+            values["speaks_ipa"],
+        )
+    except (KeyError, TypeError):
+        raise FlywheelError(f"{path}: not a second engine; materialise speech again") from None
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedRow:
-    """A row before its audio exists; `ipa_source` is that of its term."""
+    """A row before its audio exists; `ipa_source` is that of its term, `subset` None where the split decides."""
 
     sentence: Sentence
     take: Take
     ipa_source: str
+    subset: str | None = None
+
+    @property
+    def engine(self) -> str:
+        """Who speaks it."""
+        return self.take.utterance.voice.engine
 
 
-def plan_rows(sentences: Sequence[Sentence], casting: Casting, lexicon: Lexicon) -> tuple[PlannedRow, ...]:
+def plan_rows(
+    sentences: Sequence[Sentence], casting: Casting, lexicon: Lexicon, second: SecondEngine | None = None
+) -> tuple[PlannedRow, ...]:
     """The rows of a cycle. What a sentence gets depends on nothing but the sentence, the casting and what is
-    prescribed for its words, so a cycle that grows repeats the rows of the one before."""
-    return tuple(
-        PlannedRow(sentence, take, _source(sentence, casting, lexicon))
-        for sentence in sentences
-        for take in _takes(sentence, casting, lexicon.prescribed_in(sentence.text))
+    prescribed for its words, so a cycle that grows repeats the rows of the one before.
+
+    A second engine speaks one sentence of each term, clean and with noise, in one of its voices; which sentence
+    that is depends on the term's sentences alone. Its rows come after the sentence's others, and these are the same
+    without it.
+    """
+    both_speak = _sentence_of_each_term(sentences) if second else frozenset()
+    planned: list[PlannedRow] = []
+    for sentence in sentences:
+        prescribed = lexicon.prescribed_in(sentence.text)
+        source = _source(sentence, casting, lexicon)
+        planned += [PlannedRow(sentence, take, source) for take in _takes(sentence, casting, prescribed)]
+        if second and sentence in both_speak:
+            planned += _second_rows(sentence, casting, second, prescribed, lexicon)
+    return tuple(planned)
+
+
+def _sentence_of_each_term(sentences: Sequence[Sentence]) -> frozenset[Sentence]:
+    """The sentence of each term that is drawn for the second engine."""
+    of_term: dict[str, list[Sentence]] = defaultdict(list)
+    for sentence in sentences:
+        if sentence.term is not None:
+            of_term[sentence.term].append(sentence)
+    return frozenset(
+        min(each, key=lambda sentence: _draw(UNSEEN_ENGINE, sentence.text)) for each in of_term.values()
     )
+
+
+def _second_rows(
+    sentence: Sentence,
+    casting: Casting,
+    second: SecondEngine,
+    prescribed: tuple[Prescription, ...],
+    lexicon: Lexicon,
+) -> list[PlannedRow]:
+    followed = prescribed if second.speaks_ipa else ()
+    term = sentence.term or ""
+    is_followed = any(each.words == term for each in followed)
+    source = lexicon.source_of(term) if is_followed else g2p_source(second.synthesizer.name)
+    voice = second.voices[_draw(UNSEEN_ENGINE, "voice", sentence.text) % len(second.voices)]
+    takes = _clean_and_noisy(Utterance(sentence.text, voice, followed), casting)
+    return [PlannedRow(sentence, take, source, UNSEEN_ENGINE) for take in takes]
 
 
 def _source(sentence: Sentence, casting: Casting, lexicon: Lexicon) -> str:
@@ -102,11 +225,12 @@ def _clinical_takes(sentence: Sentence, casting: Casting) -> list[Take]:
     draw = _draw(sentence.text)
     voices = _turn(casting.seen_voices, casting.seen_per_sentence, draw)
     voices += _turn(casting.unseen_voices, casting.unseen_per_sentence, draw)
-    takes: list[Take] = []
-    for voice in voices:
-        level = casting.noise_levels[_draw(sentence.text, voice.voice_id) % len(casting.noise_levels)]
-        takes += with_noise(Utterance(sentence.text, voice), (CLEAN, level))
-    return takes
+    return [take for voice in voices for take in _clean_and_noisy(Utterance(sentence.text, voice), casting)]
+
+
+def _clean_and_noisy(utterance: Utterance, casting: Casting) -> tuple[Take, ...]:
+    drawn = _draw(utterance.text, utterance.voice.voice_id) % len(casting.noise_levels)
+    return with_noise(utterance, (CLEAN, casting.noise_levels[drawn]))
 
 
 def _general_takes(sentence: Sentence, casting: Casting) -> list[Take]:
@@ -133,35 +257,62 @@ def _draw(*keys: str) -> int:
 def speak(
     planned: Sequence[PlannedRow],
     cache: Path,
-    synthesizer: Synthesizer,
+    engines: Engines,
     *,
     workers: int | None = None,
     on_progress: Callable[[int, int], None],
     log: Callable[[str], None] = lambda line: None,
     allowed_drops: int = 0,
 ) -> Rendering:
-    """Make the audio of every planned row that is not in `cache` yet; see `render` for what it takes and raises."""
-    return render(
-        [row.take for row in planned],
-        cache,
-        synthesizer,
-        workers=workers,
-        on_progress=on_progress,
-        log=log,
-        allowed_drops=allowed_drops,
-    )
+    """Make the audio of every planned row that is not in `cache` yet, one engine after the other.
+
+    See `render` for what it takes and raises; progress and drops are counted over all engines.
+    """
+    takes = _takes_by_engine(planned)
+    total = len({row.take for row in planned})
+    renderings: list[Rendering] = []
+    for engine, of_engine in takes.items():
+        before = sum(len(each.seconds) + len(each.dropped) for each in renderings)
+
+        def report(done: int, _of_engine: int, before: int = before) -> None:
+            on_progress(before + done, total)
+
+        renderings.append(
+            render(
+                of_engine,
+                cache,
+                engines[engine],
+                workers=workers,
+                on_progress=report,
+                log=log,
+                allowed_drops=allowed_drops - sum(len(each.dropped) for each in renderings),
+            )
+        )
+    return joined(renderings)
 
 
 def spoken_before(
-    planned: Sequence[PlannedRow], cache: Path, synthesizer: Synthesizer, dropped: Sequence["DroppedRow"]
+    planned: Sequence[PlannedRow], cache: Path, engines: Engines, dropped: Sequence["DroppedRow"]
 ) -> Rendering:
     """The audio of the planned rows as it lies in `cache`, without those that were dropped.
 
     Raises `SpeechMissing` where a row has no audio and was not dropped: nothing is spoken here.
     """
-    return rendered_before(
-        [row.take for row in planned], cache, synthesizer, dropped={row.id for row in dropped}
+    ids = {row.id for row in dropped}
+    return joined(
+        [
+            rendered_before(takes, cache, engines[engine], dropped=ids)
+            for engine, takes in _takes_by_engine(planned).items()
+        ]
     )
+
+
+def _takes_by_engine(planned: Sequence[PlannedRow]) -> dict[str, list[Take]]:
+    """In the order in which the engines first speak."""
+    takes: dict[str, list[Take]] = defaultdict(list)
+    for row in planned:
+        takes[row.engine].append(row.take)
+    return dict(takes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,12 +328,12 @@ class DroppedRow:
 
 
 def dropped_rows(
-    planned: Sequence[PlannedRow], rendering: Rendering, synthesizer: Synthesizer
+    planned: Sequence[PlannedRow], rendering: Rendering, engines: Engines
 ) -> tuple[DroppedRow, ...]:
     """The rows that `rendering` dropped, in the order planned."""
     return tuple(
         DroppedRow(
-            id=row.take.key(synthesizer),
+            id=row.take.key(engines[row.engine]),
             text=row.sentence.text,
             term=row.sentence.term,
             voice_id=row.take.utterance.voice.voice_id,
@@ -213,13 +364,13 @@ def read_dropped(path: Path) -> tuple[DroppedRow, ...]:
 
 
 def manifest_rows(
-    planned: Sequence[PlannedRow], rendering: Rendering, cache: Path, synthesizer: Synthesizer
+    planned: Sequence[PlannedRow], rendering: Rendering, cache: Path, engines: Engines
 ) -> tuple[ManifestRow, ...]:
     """The manifest's rows, in the order planned, with absolute audio paths; without those that were dropped."""
     return tuple(
         ManifestRow(
-            id=row.take.key(synthesizer),
-            audio_filepath=str(row.take.path(cache, synthesizer).resolve()),
+            id=row.take.key(engines[row.engine]),
+            audio_filepath=str(row.take.path(cache, engines[row.engine]).resolve()),
             text=row.sentence.text,
             duration=rendering.seconds[row.take],
             sampling_rate=SAMPLING_RATE,
@@ -229,7 +380,8 @@ def manifest_rows(
             ipa_source=row.ipa_source,
             voice_id=row.take.utterance.voice.voice_id,
             noise_level=row.take.noise_level,
-            synthesis_group=row.take.synthesis_group(synthesizer),
+            synthesis_group=row.take.synthesis_group(engines[row.engine]),
+            subset=row.subset,
         )
         for row in planned
         if row.take not in rendering.dropped

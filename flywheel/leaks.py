@@ -11,7 +11,9 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from flywheel.assignments import Assignments
 from flywheel.manifest import ManifestRow
+from flywheel.terms import UNSEEN_ENGINE
 
 __all__ = ["LEAK_CHECKS", "TRAINING_SUBSETS", "LeakCheck", "TermIndex", "check_leaks", "sentence_key"]
 
@@ -26,6 +28,9 @@ LEAK_CHECKS = (
     "unseen_terms_not_trained",
     "unseen_terms_not_in_training_text",
     "unseen_voices_not_trained",
+    "unseen_engine_not_trained",
+    "held_out_sentences_not_trained",
+    "development_sentences_not_learned",
     "control_sentences_not_trained",
     "human_voices_not_trained",
     "audio_content_on_one_side",
@@ -45,12 +50,15 @@ class LeakCheck:
         description: what holds where it passes.
         checked: how many things were looked at; 0 means that the check says nothing.
         leaks: each thing that leaks, with where it was found, sorted.
+        inherited: what an earlier cycle let through before there was this check, likewise; it stays, since rows
+            never change sides, and fails nothing.
     """
 
     name: str
     description: str
     checked: int
     leaks: tuple[str, ...]
+    inherited: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -89,7 +97,7 @@ def check_leaks(
     *,
     unseen_voices: Collection[str] = (),
     audio_sha256: Mapping[str, str] | None = None,
-    earlier: Mapping[str, str] | None = None,
+    earlier: Assignments | None = None,
 ) -> tuple[LeakCheck, ...]:
     """Look for leaks in the rows of all subsets together.
 
@@ -97,7 +105,7 @@ def check_leaks(
         rows: with their subsets filled.
         unseen_voices: the voices that were to be held out, beside those of the rows in `unseen_voice`.
         audio_sha256: row id to the SHA-256 of its audio's bytes; without it audio is compared by path only.
-        earlier: synthesis group to the subset it had in earlier cycles; without it nothing is said on these.
+        earlier: what earlier cycles decided; without it nothing is said on these.
 
     Returns:
         One result a check, always in the same order; the last two only where their argument was given.
@@ -120,6 +128,21 @@ def check_leaks(
         ),
         *_unseen_terms(rows, training),
         _unseen_voices(rows, training, unseen_voices),
+        _unseen_engine(rows, training),
+        _new_sentences(
+            "held_out_sentences_not_trained",
+            "No sentence of a held-out row is in a training row, in whatever voice.",
+            [row for row in rows if row.subset == "validation"],
+            training,
+            earlier or Assignments(),
+        ),
+        _new_sentences(
+            "development_sentences_not_learned",
+            "No sentence that picks the checkpoint is in a row that is learned from.",
+            [row for row in rows if row.subset == "development"],
+            [row for row in training if row.subset != "development"],
+            earlier or Assignments(),
+        ),
         _control_sentences(rows, training),
         _human_voices(rows, training),
     ]
@@ -196,6 +219,42 @@ def _unseen_voices(
     )
 
 
+def _unseen_engine(rows: Sequence[ManifestRow], training: Sequence[ManifestRow]) -> LeakCheck:
+    unseen = {row.engine for row in rows if row.subset == UNSEEN_ENGINE}
+    leaks = sorted(f"{row.voice_id}: {row.subset} (row {row.id})" for row in training if row.engine in unseen)
+    description = "No training row is spoken by the second synthesiser, in whatever voice."
+    return LeakCheck("unseen_engine_not_trained", description, len(training), tuple(leaks))
+
+
+def _new_sentences(
+    name: str,
+    description: str,
+    measured: Sequence[ManifestRow],
+    learned: Sequence[ManifestRow],
+    earlier: Assignments,
+) -> LeakCheck:
+    """No sentence of `measured` is in `learned`; clinical sentences only, the control has its own check."""
+    learned_in = {sentence_key(row.text): row for row in reversed(learned)}
+    before = {key for key, side in earlier.sentences.items() if side in TRAINING_SUBSETS}
+    before |= {
+        sentence_key(row.text)
+        for row in learned
+        if earlier.groups.get(row.synthesis_group) in TRAINING_SUBSETS
+    }
+    leaks: list[str] = []
+    inherited: list[str] = []
+    for row in measured:
+        key = sentence_key(row.text)
+        if key not in learned_in:
+            continue
+        found = (
+            f"{row.text!r}: {learned_in[key].subset} (row {learned_in[key].id}), {row.subset} (row {row.id})"
+        )
+        stays = key in before and earlier.groups.get(row.synthesis_group) == row.subset
+        (inherited if stays else leaks).append(found)
+    return LeakCheck(name, description, len(measured), tuple(sorted(leaks)), tuple(sorted(inherited)))
+
+
 def _control_sentences(rows: Sequence[ManifestRow], training: Sequence[ManifestRow]) -> LeakCheck:
     control = {sentence_key(row.text) for row in rows if row.subset == "general"}
     leaks = sorted(
@@ -215,12 +274,13 @@ def _human_voices(rows: Sequence[ManifestRow], training: Sequence[ManifestRow]) 
     return LeakCheck("human_voices_not_trained", description, len(training), tuple(leaks))
 
 
-def _stayed(rows: Sequence[ManifestRow], earlier: Mapping[str, str]) -> LeakCheck:
-    known = [row for row in rows if row.synthesis_group in earlier]
+def _stayed(rows: Sequence[ManifestRow], earlier: Assignments) -> LeakCheck:
+    before = earlier.groups
+    known = [row for row in rows if row.synthesis_group in before]
     leaks = sorted(
-        f"row {row.id}: {row.subset}, was {earlier[row.synthesis_group]}"
+        f"row {row.id}: {row.subset}, was {before[row.synthesis_group]}"
         for row in known
-        if row.subset != earlier[row.synthesis_group]
+        if row.subset != before[row.synthesis_group]
     )
     description = "Every row of an earlier cycle is where it was."
     return LeakCheck("earlier_rows_stayed", description, len(known), tuple(leaks))

@@ -14,12 +14,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 
 from flywheel.errors import Problems
 from flywheel.files import write_jsonl
-from flywheel.terms import CONTEXT_TYPES, ENTITY_CATEGORIES, HUMAN, RECORDING
+from flywheel.terms import CONTEXT_TYPES, ENTITY_CATEGORIES, HUMAN, RECORDING, UNSEEN_ENGINE
 
 if TYPE_CHECKING:
     from lhotse import CutSet
 
 __all__ = [
+    "MEASURED_ONLY",
     "SUBSETS",
     "ManifestError",
     "ManifestRow",
@@ -38,7 +39,13 @@ __all__ = [
 
 Seconds = float
 
-SUBSETS = ("train", "development", "validation", "unseen_term", "unseen_voice", "general", "replay", HUMAN)
+SUBSETS = (
+    *("train", "development", "validation", "unseen_term", "unseen_voice", UNSEEN_ENGINE),
+    *("general", "replay", HUMAN),
+)
+
+MEASURED_ONLY = (HUMAN, UNSEEN_ENGINE)
+"""Subsets that a row has from the start: the split leaves it there, and no training ever sees it."""
 
 _IPA_SOURCE = re.compile(rf"override|merriam-webster|{RECORDING}|[a-z0-9]+(_[a-z0-9]+)*_g2p")
 _NOISE_LEVEL = re.compile(r"clean|snr_(0|-?[1-9][0-9]*)db")
@@ -83,9 +90,9 @@ class ManifestRow(BaseModel):
     """One utterance. Clinical rows have a term, its category and a context; general speech has none of them.
 
     `duration` is in seconds, `sampling_rate` in Hz. `synthesis_group` is the same for all rows that share
-    one synthesis (the clean row and its noisy versions). `subset` is the split's to fill, but for people's
-    speech, which stands in `HUMAN` from the start. Raises pydantic's `ValidationError` where a value is not
-    allowed; `read_manifest` turns that into a report.
+    one synthesis (the clean row and its noisy versions). `subset` is the split's to fill, but for what only
+    ever measures, which stands in one of `MEASURED_ONLY` from the start. Raises pydantic's `ValidationError`
+    where a value is not allowed; `read_manifest` turns that into a report.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
@@ -113,6 +120,16 @@ class ManifestRow(BaseModel):
     def is_human(self) -> bool:
         """Whether a person speaks: such a row is only ever measured on."""
         return self.subset == HUMAN
+
+    @property
+    def is_measured_only(self) -> bool:
+        """Whether nothing may learn from the row, whatever the split is."""
+        return self.subset in MEASURED_ONLY
+
+    @property
+    def engine(self) -> str:
+        """Who made the voice: what stands before the colon of `voice_id`."""
+        return self.voice_id.partition(":")[0]
 
     def with_subset(self, subset: str) -> Self:
         """A copy that stands in `subset`, one of `SUBSETS`."""
@@ -307,11 +324,15 @@ def content_hash(rows: Iterable[ManifestRow]) -> str:
 def clinical_rows_by_category(rows: Iterable[ManifestRow]) -> dict[str, int]:
     """How many clinical rows each entity category has; one without rows is absent.
 
-    People's speech does not count: a gate that asks whether there is enough to learn from would be told of
-    rows that nothing may learn from.
+    Rows of people and of a second synthesiser do not count: a gate that asks whether there is enough to learn
+    from would be told of rows that nothing may learn from.
     """
     return dict(
-        Counter(row.entity_category for row in rows if row.entity_category is not None and not row.is_human)
+        Counter(
+            row.entity_category
+            for row in rows
+            if row.entity_category is not None and not row.is_measured_only
+        )
     )
 
 

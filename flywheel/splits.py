@@ -1,22 +1,22 @@
 """The split: which rows are learned from, and which are only ever measured on.
 
-Everything is decided for whole synthesis groups, never for single rows, and by rank: each group, term
-and sentence stands in a queue at the place that the SHA-256 of the seed and its own key gives it. So a
-decision depends neither on the order of the rows nor on the machine.
+Clinical rows are divided by whole sentences, in all their seen voices and noises together: a held-out row is
+of a seen term in a known voice, and its sentence is new to the model. Everything is decided by rank: each term
+and sentence stands in a queue at the place that the SHA-256 of the seed and its own key gives it. So a decision
+depends neither on the order of the rows nor on the machine.
 """
 
-import hashlib
-import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from flywheel.assignments import Assignments
+from flywheel.drawing import SIDES, Fractions, Group, divide_sentences, rank, share
 from flywheel.errors import Problems
 from flywheel.leaks import TRAINING_SUBSETS, LeakCheck, TermIndex, check_leaks, sentence_key
-from flywheel.manifest import SUBSETS, ManifestRow, find_conflicts
-from flywheel.terms import ENTITY_CATEGORIES, HUMAN
+from flywheel.manifest import MEASURED_ONLY, SUBSETS, ManifestRow, find_conflicts
+from flywheel.terms import ENTITY_CATEGORIES, HUMAN, UNSEEN_ENGINE
 
 __all__ = [
     "MIN_TERMS_FOR_UNSEEN",
@@ -44,11 +44,12 @@ class SplitError(Problems):
 
 @dataclass(frozen=True, slots=True)
 class SplitSettings:
-    """How the rows are divided; every fraction is of whole groups, terms or sentences.
+    """How the rows are divided.
 
     Args:
-        validation_fraction: of the groups with seen terms and seen voices, in each category; 0 to 0.5.
-        development_fraction: of the training groups that are left, in each category; 0 to 0.5, 0 is none.
+        validation_fraction: of the synthesis groups with seen terms and seen voices, in each category, as nearly
+            as whole sentences allow; 0 to 0.5.
+        development_fraction: of the training groups that are left, likewise; 0 to 0.5, 0 is none.
         unseen_term_fraction: of the terms, in each category of three terms or more; 0 to 0.5, 0 is none.
         unseen_voices: voice ids that the trainer never hears.
         replay_fraction: of the general sentences; the others are the control. 0 to 1.
@@ -62,7 +63,7 @@ class SplitSettings:
     development_fraction: float = 0.1
     unseen_term_fraction: float = 0.15
     unseen_voices: tuple[str, ...] = ()
-    replay_fraction: float = 0.6
+    replay_fraction: float = 0.4
     seed: int = 42
 
     def __post_init__(self) -> None:
@@ -107,64 +108,64 @@ class Split:
         return subset_counts(self.rows)
 
 
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """What the rows of one synthesis have in common."""
-
-    key: str
-    text: str
-    voice_id: str
-    term: str | None
-    category: str | None
-
-
 def split_rows(
     rows: Sequence[ManifestRow], settings: SplitSettings, *, earlier: Assignments | None = None
 ) -> Split:
     """Give every row its subset.
 
     Rows of an unseen term stand in `unseen_term` whatever their voice; rows of an unseen voice in
-    `unseen_voice`. What is left is divided by synthesis group and category into `validation`,
-    `development` and `train`, so that a term keeps a training group wherever it has two. General
-    sentences, in all their voices and noises together, are `replay` or the control `general`.
+    `unseen_voice`, whether or not a seen voice says their sentence in training. What is left is divided by
+    sentence and category into `validation`, `development` and `train`, so that a term keeps a training sentence
+    wherever it has two. General sentences, in all their voices and noises together, are `replay` or the control
+    `general`.
 
-    Rows that come as `human` stay it, and the others are divided as if these were not there: whoever drops
-    recordings of people moves no other row. A voice of theirs trains nothing either, whatever made it.
+    Rows that come as `human` or as `unseen_engine` stay it, and the others are divided as if these were not
+    there: whoever drops recordings of people, or has a second synthesiser, moves no other row. A voice of these
+    people, and any voice of that synthesiser, trains nothing either.
 
     Args:
-        rows: of one manifest; subsets other than `human` that they have already do not count.
+        rows: of one manifest; subsets that they have already do not count, but for those two.
         settings: fractions, voices and seed.
-        earlier: the assignments of the last cycle. What they name stays where it was; only what is new
-            is drawn, so that the fractions hold for old and new together as far as that allows.
+        earlier: the assignments of the last cycle. What they name stays where it was, and a new voice of a
+            sentence joins it there; only what is new is drawn, so that the fractions hold for old and new
+            together as far as that allows. Cycles that were split by voice may have left a sentence on both
+            sides: its old rows stay, new voices of it join training, and a warning counts the held-out ones.
 
     Raises:
-        SplitError: no rows, rows that contradict each other, or voices that cannot be held out.
+        SplitError: no rows, rows that contradict each other, or voices or engines that cannot be held out.
     """
     earlier = earlier or Assignments()
-    people = [row for row in rows if row.is_human or earlier.groups.get(row.synthesis_group) == HUMAN]
-    people_voices = {row.voice_id for row in people} | _named(earlier.voices, HUMAN)
-    unseen_voices = {*settings.unseen_voices, *_named(earlier.voices, "unseen")}
-    barred_voices = unseen_voices | people_voices
-    _refuse(rows, people, settings, barred_voices, earlier)
-    groups = _not_in(_groups(rows), {row.synthesis_group for row in people})
+    apart = {
+        row.synthesis_group: subset
+        for row in rows
+        if (subset := _subset_from_the_start(row, earlier)) is not None
+    }
+    barred = _barred_voices(rows, apart, settings, earlier)
+    _refuse(rows, apart, settings, barred, earlier)
+    groups = _not_in(_groups(rows), apart)
     warnings = _voice_warnings(groups, settings, earlier)
 
     unseen_terms = _unseen_terms(groups, settings, earlier, warnings)
     placed = {group.key: earlier.groups[group.key] for group in groups if group.key in earlier.groups}
-    placed |= _set_aside(_not_in(groups, placed), unseen_terms, barred_voices, warnings)
+    placed |= _set_aside(_not_in(groups, placed), unseen_terms, barred, warnings)
+    sides = _sides_before(groups, placed, earlier)
+    placed |= _joining(groups, placed, sides)
+    fractions = Fractions(settings.validation_fraction, settings.development_fraction, settings.seed)
     for category in ENTITY_CATEGORIES:
-        placed |= _split_category(category, groups, placed, settings, warnings)
-    sides = _general_sides(groups, unseen_terms, barred_voices, settings, earlier, warnings)
-    placed |= {group.key: sides[sentence_key(group.text)] for group in groups if group.term is None}
+        drawn = divide_sentences(category, groups, placed, fractions, warnings)
+        sides |= drawn
+        placed |= _joining(groups, placed, drawn)
+    general = _general_sides(groups, unseen_terms, barred, sides, settings, earlier, warnings)
+    placed |= {group.key: general[group.sentence] for group in groups if group.term is None}
 
     warnings += _gaps(groups, placed, unseen_terms)
-    placed |= {row.synthesis_group: HUMAN for row in people}
     voices = {group.voice_id: "seen" for group in groups if placed[group.key] in TRAINING_SUBSETS}
+    placed |= apart
     now = Assignments(
         terms={g.term: "unseen" if g.term in unseen_terms else "seen" for g in groups if g.term is not None},
-        voices=voices | dict.fromkeys(unseen_voices, "unseen") | dict.fromkeys(people_voices, HUMAN),
+        voices=voices | barred,
         groups=placed,
-        sentences=sides,
+        sentences=sides | general,
     )
     split = tuple(row.with_subset(placed[row.synthesis_group]) for row in rows)
     return Split(split, tuple(dict.fromkeys(warnings)), earlier.updated(now))
@@ -177,7 +178,8 @@ def subset_counts(
 
     Returns:
         Subset to a table: each entity category, ``general`` (rows without a term) and ``total``. All
-        subsets and all columns are there, empty ones with 0; but `human` only where somebody was recorded.
+        subsets and all columns are there, empty ones with 0; but `human` only where somebody was recorded, and
+        `unseen_engine` only where a second synthesiser spoke.
     """
     key_field = {"rows": "id", "groups": "synthesis_group", "terms": "term"}[unit]
     columns = (*ENTITY_CATEGORIES, _WITHOUT_TERM)
@@ -186,22 +188,38 @@ def subset_counts(
         value = getattr(row, key_field)
         if row.subset is not None and value is not None:
             found[row.subset, row.entity_category or _WITHOUT_TERM].add(value)
-    subsets = [subset for subset in SUBSETS if subset != HUMAN or any(key[0] == HUMAN for key in found)]
+    there = {subset for subset, _ in found}
+    subsets = [subset for subset in SUBSETS if subset not in MEASURED_ONLY or subset in there]
     table = {subset: {column: len(found[subset, column]) for column in columns} for subset in subsets}
     return {subset: {**counts, "total": sum(counts.values())} for subset, counts in table.items()}
 
 
+def _subset_from_the_start(row: ManifestRow, earlier: Assignments) -> str | None:
+    """The subset of a row that is only ever measured on: its own, or the one that its audio had before."""
+    before = earlier.groups.get(row.synthesis_group)
+    return row.subset if row.is_measured_only else before if before in MEASURED_ONLY else None
+
+
+def _barred_voices(
+    rows: Iterable[ManifestRow], apart: Mapping[str, str], settings: SplitSettings, earlier: Assignments
+) -> dict[str, str]:
+    """The voices that train nothing, each with the reason."""
+    kept = {voice: why for voice, why in earlier.voices.items() if why != "seen"}
+    of_rows = {row.voice_id: apart[row.synthesis_group] for row in rows if row.synthesis_group in apart}
+    return kept | dict.fromkeys(settings.unseen_voices, "unseen") | of_rows
+
+
 def _refuse(
     rows: Sequence[ManifestRow],
-    people: Sequence[ManifestRow],
+    apart: Mapping[str, str],
     settings: SplitSettings,
-    barred_voices: Collection[str],
+    barred: Mapping[str, str],
     earlier: Assignments,
 ) -> None:
     problems = list(find_conflicts(rows)) if rows else ["found no rows; allowed: at least one"]
-    problems += _trained_people(people, earlier)
-    people_ids = {row.id for row in people}
-    rows = [row for row in rows if row.id not in people_ids]
+    problems += _trained_people([row for row in rows if apart.get(row.synthesis_group) == HUMAN], earlier)
+    problems += _trained_engines(rows, apart, barred, earlier)
+    rows = [row for row in rows if row.synthesis_group not in apart]
     voices = sorted({row.voice_id for row in rows})
     absent = sorted(set(settings.unseen_voices).difference(voices))
     if rows and absent and len(absent) == len(set(settings.unseen_voices)):
@@ -212,11 +230,11 @@ def _refuse(
             problems.append(
                 f"unseen_voices: found {voice!r}, trained on in an earlier cycle; allowed: other voices"
             )
-    if rows and set(voices) <= set(barred_voices):
+    if rows and set(voices) <= barred.keys():
         problems.append(f"unseen_voices: found all voices ({', '.join(voices)}); allowed: some, not all")
     for row in rows:
         replayed = earlier.sentences.get(sentence_key(row.text)) == "replay"
-        if row.term is None and row.voice_id in barred_voices and replayed:
+        if row.term is None and row.voice_id in barred and replayed:
             problems.append(
                 f"row {row.id}, voice_id: found the unseen voice {row.voice_id!r} on a sentence trained on "
                 "in an earlier cycle; allowed: other voices, or a sentence of the control"
@@ -227,6 +245,7 @@ def _refuse(
 
 def _trained_people(people: Iterable[ManifestRow], earlier: Assignments) -> list[str]:
     """People whose speech cannot be held out any more."""
+    people = list(people)
     trained = sorted({row.voice_id for row in people if earlier.voices.get(row.voice_id) == "seen"})
     problems = [
         f"human speech: found the voice {voice!r}, trained on in an earlier cycle; allowed: other voices"
@@ -239,16 +258,37 @@ def _trained_people(people: Iterable[ManifestRow], earlier: Assignments) -> list
     ]
 
 
-def _groups(rows: Sequence[ManifestRow]) -> tuple[_Group, ...]:
+def _trained_engines(
+    rows: Iterable[ManifestRow], apart: Mapping[str, str], barred: Mapping[str, str], earlier: Assignments
+) -> list[str]:
+    """Engines that are to be unseen and to speak training rows."""
+    unseen = {_engine(voice) for voice, why in barred.items() if why == UNSEEN_ENGINE}
+    trained = unseen & {_engine(voice) for voice, why in earlier.voices.items() if why == "seen"}
+    now = unseen & {row.engine for row in rows if row.synthesis_group not in apart}
+    return [
+        f"unseen engine: found {engine!r}, trained on in an earlier cycle; allowed: another second engine, or none"
+        for engine in sorted(trained)
+    ] + [
+        f"engine: found rows spoken by {engine!r}, the second engine of this or an earlier cycle, which must stay "
+        "unseen; allowed: another engine for the corpus, or a new data folder"
+        for engine in sorted(now - trained)
+    ]
+
+
+def _engine(voice_id: str) -> str:
+    return voice_id.partition(":")[0]
+
+
+def _groups(rows: Sequence[ManifestRow]) -> tuple[Group, ...]:
     """Each synthesis group once, ordered by key: from here on the order of the rows is forgotten."""
     first = {row.synthesis_group: row for row in rows}
     return tuple(
-        _Group(key, row.text, row.voice_id, row.term, row.entity_category)
+        Group(key, row.text, row.voice_id, row.term, row.entity_category)
         for key, row in sorted(first.items())
     )
 
 
-def _not_in(groups: Iterable[_Group], placed: Collection[str]) -> tuple[_Group, ...]:
+def _not_in(groups: Iterable[Group], placed: Collection[str]) -> tuple[Group, ...]:
     return tuple(group for group in groups if group.key not in placed)
 
 
@@ -256,17 +296,7 @@ def _named(table: Mapping[str, str], word: str) -> frozenset[str]:
     return frozenset(key for key, value in table.items() if value == word)
 
 
-def _rank(seed: int, queue: str, key: str) -> str:
-    """The place of `key` in a queue: the same on every machine, and unrelated to its other places."""
-    return hashlib.sha256(f"{seed}\n{queue}\n{key}".encode()).hexdigest()
-
-
-def _share(fraction: float, count: int) -> int:
-    """`fraction` of `count`, halves upwards (Python's `round` would go to the even neighbour)."""
-    return math.floor(fraction * count + 0.5)
-
-
-def _voice_warnings(groups: Iterable[_Group], settings: SplitSettings, earlier: Assignments) -> list[str]:
+def _voice_warnings(groups: Iterable[Group], settings: SplitSettings, earlier: Assignments) -> list[str]:
     warnings = []
     if absent := sorted(set(settings.unseen_voices) - {group.voice_id for group in groups}):
         warnings.append(f"unseen voices: no row is spoken in {', '.join(absent)}")
@@ -279,7 +309,7 @@ def _voice_warnings(groups: Iterable[_Group], settings: SplitSettings, earlier: 
 
 
 def _unseen_terms(
-    groups: Sequence[_Group], settings: SplitSettings, earlier: Assignments, warnings: list[str]
+    groups: Sequence[Group], settings: SplitSettings, earlier: Assignments, warnings: list[str]
 ) -> frozenset[str]:
     """The terms that are in no training row, those of earlier cycles among them."""
     terms = {group.term: group.category for group in groups if group.term is not None}
@@ -300,9 +330,9 @@ def _unseen_terms(
                 f"unseen terms: none of {category}, it has {counted} of {MIN_TERMS_FOR_UNSEEN} needed"
             )
             continue
-        wanted = min(max(1, _share(settings.unseen_term_fraction, len(members))), len(members) - 1)
+        wanted = min(max(1, share(settings.unseen_term_fraction, len(members))), len(members) - 1)
         free = [term for term in members if term not in earlier.terms and term not in unseen | said_elsewhere]
-        free.sort(key=lambda term: _rank(settings.seed, "unseen_term", term))
+        free.sort(key=lambda term: rank(settings.seed, "unseen_term", term))
         unseen |= set(free[: max(0, wanted - len(unseen.intersection(members)))])
         got = len(unseen.intersection(members))
         if got < wanted:
@@ -311,7 +341,7 @@ def _unseen_terms(
     return frozenset(unseen)
 
 
-def _said_elsewhere(groups: Sequence[_Group], terms: Collection[str]) -> frozenset[str]:
+def _said_elsewhere(groups: Sequence[Group], terms: Collection[str]) -> frozenset[str]:
     """Terms that a row about something else says too: holding them out would hold out nothing."""
     index = TermIndex(terms)
     texts = {(group.text, group.term) for group in groups}
@@ -319,7 +349,7 @@ def _said_elsewhere(groups: Sequence[_Group], terms: Collection[str]) -> frozens
 
 
 def _set_aside(
-    groups: Sequence[_Group],
+    groups: Sequence[Group],
     unseen_terms: Collection[str],
     unseen_voices: Collection[str],
     warnings: list[str],
@@ -342,76 +372,59 @@ def _set_aside(
     return aside
 
 
-def _split_category(
-    category: str,
-    groups: Sequence[_Group],
-    placed: Mapping[str, str],
-    settings: SplitSettings,
-    warnings: list[str],
-) -> dict[str, str]:
-    """Divide the groups of one category that are placed nowhere yet."""
-    learnable = ("train", "development", "validation")
-    members = [g for g in groups if g.category == category and placed.get(g.key, "train") in learnable]
-    free = _not_in(members, placed)
-    if len(members) == 1 and free:
-        warnings.append(f"validation: nothing of {category}, its only synthesis group goes to train")
-    held = Counter(placed[group.key] for group in members if group.key in placed)
-    # Groups of each term that are trained on, or still may be.
-    left = Counter(group.term for group in members if placed.get(group.key, "train") == "train")
+def _sides_before(groups: Iterable[Group], placed: Mapping[str, str], earlier: Assignments) -> dict[str, str]:
+    """The side of each clinical sentence that earlier cycles placed, or that may not be trained on.
 
-    wanted = min(max(1, _share(settings.validation_fraction, len(members))), len(members) - 1)
-    queue = sorted(free, key=lambda group: _rank(settings.seed, "validation", group.key))
-    validation = _draw(queue, wanted - held["validation"], left)
-    # Where terms have one group each, some go without training, but never all of the category.
-    short = min(wanted - held["validation"] - len(validation), left.total() - 1)
-    lone = _not_in(queue, {group.key for group in validation})[: max(0, short)]
-    left.subtract(group.term for group in lone)
+    One that stands on several sides, as cycles that were split by voice left them, counts as training: that
+    its words were learned cannot be undone.
+    """
+    found: dict[str, set[str]] = defaultdict(set)
+    for group in groups:
+        if group.term is not None and placed.get(group.key) in SIDES:
+            found[group.sentence].add(placed[group.key])
+    sides = {key: next(side for side in SIDES if side in on) for key, on in found.items()}
+    known = {group.sentence for group in groups if group.term is not None}
+    return sides | {key: side for key, side in earlier.sentences.items() if key in known and side in SIDES}
 
-    rest = _not_in(free, {group.key for group in (*validation, *lone)})
-    wanted = _share(settings.development_fraction, left.total() + held["development"])
-    queue = sorted(rest, key=lambda group: _rank(settings.seed, "development", group.key))
-    development = _draw(queue, wanted - held["development"], left)
+
+def _joining(groups: Iterable[Group], placed: Mapping[str, str], sides: Mapping[str, str]) -> dict[str, str]:
+    """The clinical groups that are placed nowhere yet and whose sentence is."""
     return {
-        **{group.key: "train" for group in rest},
-        **{group.key: "validation" for group in (*validation, *lone)},
-        **{group.key: "development" for group in development},
+        group.key: sides[group.sentence]
+        for group in groups
+        if group.term is not None and group.key not in placed and group.sentence in sides
     }
 
 
-def _draw(queue: Iterable[_Group], wanted: int, left: Counter[str | None]) -> tuple[_Group, ...]:
-    """The first `wanted` groups of the queue that are not the last of their term; `left` is brought down."""
-    drawn: list[_Group] = []
-    for group in queue:
-        if len(drawn) < wanted and left[group.term] > 1:
-            left[group.term] -= 1
-            drawn.append(group)
-    return tuple(drawn)
-
-
 def _general_sides(
-    groups: Sequence[_Group],
+    groups: Sequence[Group],
     unseen_terms: Collection[str],
     unseen_voices: Collection[str],
+    clinical: Mapping[str, str],
     settings: SplitSettings,
     earlier: Assignments,
     warnings: list[str],
 ) -> dict[str, str]:
     """Words of each general sentence to ``replay`` or ``general``.
 
-    A sentence that an unseen voice speaks, or that says an unseen term, is the control's in all its rows.
+    A sentence that an unseen voice speaks, or that says an unseen term, is the control's in all its rows; one
+    that is also said about a term goes where that is learned, by `clinical`, or is not.
     """
-    general = [(sentence_key(group.text), group) for group in groups if group.term is None]
+    general = [(group.sentence, group) for group in groups if group.term is None]
     if not general:
         return {}
     index = TermIndex(unseen_terms)
     barred = {key for key, g in general if g.voice_id in unseen_voices or index.mentioned_in(g.text)}
     keys = sorted({key for key, _ in general})
-    sides = {key: earlier.sentences[key] for key in keys if key in earlier.sentences}
-    wanted = _share(settings.replay_fraction, len(keys))
+    sides = {
+        key: "replay" if clinical[key] in TRAINING_SUBSETS else "general" for key in keys if key in clinical
+    }
+    sides |= {key: side for key in keys if (side := earlier.sentences.get(key)) in ("general", "replay")}
+    wanted = share(settings.replay_fraction, len(keys))
     if 0 < settings.replay_fraction < 1:
         wanted = min(max(1, wanted), len(keys) - 1)
     free = [key for key in keys if key not in sides and key not in barred]
-    free.sort(key=lambda key: _rank(settings.seed, "replay", key))
+    free.sort(key=lambda key: rank(settings.seed, "replay", key))
     replayed = len(_named(sides, "replay"))
     drawn = free[: max(0, wanted - replayed)]
     if replayed + len(drawn) < wanted:
@@ -422,12 +435,19 @@ def _general_sides(
     return {**dict.fromkeys(keys, "general"), **dict.fromkeys(drawn, "replay"), **sides}
 
 
-def _gaps(groups: Sequence[_Group], placed: Mapping[str, str], unseen_terms: Collection[str]) -> list[str]:
+def _gaps(groups: Sequence[Group], placed: Mapping[str, str], unseen_terms: Collection[str]) -> list[str]:
     """What the split lacks that somebody will look for."""
     seen = {group.term for group in groups if group.term is not None} - set(unseen_terms)
     trained = {group.term for group in groups if placed[group.key] in TRAINING_SUBSETS}
     used = set(placed.values())
+    said = {g.sentence for g in groups if g.term is not None and placed[g.key] in TRAINING_SUBSETS}
+    held_out = [g for g in groups if placed[g.key] == "validation"]
     warnings = []
+    if known := sum(group.sentence in said for group in held_out):
+        warnings.append(
+            f"validation: {known} of {len(held_out)} held-out syntheses say a sentence that training says in "
+            "another voice; an earlier cycle was split by voice, and its rows stay where they are"
+        )
     if untrained := sorted(seen - trained):
         warnings.append(f"train: no row about {', '.join(untrained)}, though not held out as unseen")
     if "train" not in used:

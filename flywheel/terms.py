@@ -16,6 +16,7 @@ __all__ = [
     "HUMAN",
     "MAX_TERM_WORDS",
     "RECORDING",
+    "UNSEEN_ENGINE",
     "Term",
     "TermSeedError",
     "plain_text",
@@ -28,6 +29,9 @@ CONTEXT_TYPES = ("dictation", "handoff", "chart_note", "history")
 
 HUMAN = "human"
 """The subset and the slice of people's own speech, dropped as recordings: held out whatever the split is."""
+
+UNSEEN_ENGINE = "unseen_engine"
+"""The subset and the slice of what a second synthesiser speaks: held out whatever the split is."""
 
 RECORDING = "recording"
 """The `ipa_source` of a recording: nobody prescribed how its speaker pronounces the term, and no engine chose it."""

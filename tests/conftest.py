@@ -11,3 +11,6 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 _ACCOUNTS = ("FLYWHEEL_", "HUME_", "DICTIONARY_", "WANDB_", "AWS_", "MODAL_")
 for _name in [name for name in os.environ if name.startswith(_ACCOUNTS)]:
     del os.environ[_name]
+
+# Nor does what happens to be installed here change a corpus: a second engine speaks where a test asks for one.
+os.environ["FLYWHEEL_SECOND_ENGINE"] = "off"

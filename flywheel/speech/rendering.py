@@ -19,7 +19,7 @@ from flywheel.speech.purchasing import Log, Purchases, buy_speech
 from flywheel.speech.synthesis import PaidSynthesizer, Synthesizer
 from flywheel.speech.takes import Take
 
-__all__ = ["OnProgress", "Rendering", "SpeechMissing", "SpeechRefused", "render", "rendered_before"]
+__all__ = ["OnProgress", "Rendering", "SpeechMissing", "SpeechRefused", "joined", "render", "rendered_before"]
 
 OnProgress = Callable[[int, int], None]
 """Called with the number of takes done and the number of all, as takes are done."""
@@ -120,6 +120,19 @@ def render(
         cache_hits=progress.total - sum(map(len, missing.values())),
         dropped=dropped,
         purchases=purchases,
+    )
+
+
+def joined(renderings: Sequence[Rendering]) -> Rendering:
+    """The renderings of different takes as one; at most one of their engines is paid for."""
+    purchases = [each.purchases for each in renderings if each.purchases != Purchases()]
+    return Rendering(
+        seconds={take: seconds for each in renderings for take, seconds in each.seconds.items()},
+        synthesised=sum(each.synthesised for each in renderings),
+        mixed=sum(each.mixed for each in renderings),
+        cache_hits=sum(each.cache_hits for each in renderings),
+        dropped={take: reason for each in renderings for take, reason in each.dropped.items()},
+        purchases=purchases[0] if purchases else Purchases(),
     )
 
 

@@ -1,14 +1,18 @@
 """Sentences: the bundled wording, how terms get theirs, and what stays when a seed grows."""
 
+import hashlib
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
 from flywheel import bundled
 from flywheel.errors import FlywheelError
+from flywheel.files import read_json
+from flywheel.general_english import general_english
 from flywheel.sentences import (
     Carrier,
     GeneralSentence,
@@ -75,11 +79,23 @@ def test_bundled_wording_holds_no_word_of_a_starter_term() -> None:
     assert {word for text in spoken for word in text.split()} & SEED_WORDS == set()
 
 
-def test_general_sentences_are_300_different_ones_in_two_wordings() -> None:
+def test_general_sentences_are_600_different_ones_in_two_wordings() -> None:
     sentences = read_general_sentences()
-    assert Counter(sentence.wording for sentence in sentences) == {"clinical": 200, "everyday": 100}
-    assert len({sentence.text for sentence in sentences}) == 300
+    assert Counter(sentence.wording for sentence in sentences) == {"clinical": 300, "everyday": 300}
+    assert len({sentence.text for sentence in sentences}) == 600
     assert {sentence.text for sentence in sentences}.isdisjoint(carrier.sentence for carrier in CARRIERS)
+
+
+def test_general_sentences_of_earlier_cycles_stay_as_they_were_and_come_first() -> None:
+    first = "\n".join(sentence.text for sentence in read_general_sentences()[:300])
+    assert hashlib.sha256(first.encode()).hexdigest()[:16] == "efb395b05fe503df"
+
+
+def test_the_bundled_base_was_trained_on_no_general_sentence() -> None:
+    recipe = read_json(bundled.path("base_model_card.json"))["recipe"]
+    trained = set(islice(general_english(seed=recipe["seed"], without=SEED_WORDS), recipe["sentences"]))
+    assert len(trained) > 0.9 * recipe["sentences"]
+    assert {sentence.text for sentence in read_general_sentences()} & trained == set()
 
 
 # Composition

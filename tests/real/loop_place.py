@@ -79,6 +79,7 @@ class Place:
                     "DAGSTER_HOME": str(self.root),
                     "FLYWHEEL_DATA": str(self.data),
                     "FLYWHEEL_SEED": str(self.root / "seed.csv"),
+                    "FLYWHEEL_SECOND_ENGINE": "off",
                     **self.variables,
                 },
                 stdout=log,

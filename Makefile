@@ -3,6 +3,7 @@
 # make doctor what a cycle needs, of the machine and of each service, and has
 # make sweep  ends what a crashed run left running
 # make push   copies the cycle to the bucket of FLYWHEEL_BUCKET; make pull: brings it here
+# make ablation  what each choice of the recipe does, for docs/ablation.md (about 45 minutes on two cores)
 # make base   trains the bundled base model again (about an hour and a half on two cores)
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CYCLE ?= cycle1
@@ -14,7 +15,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export DAGSTER_HOME ?= $(CURDIR)
 
-.PHONY: run test lint ui base doctor sweep push pull clean
+.PHONY: run test lint ui base ablation doctor sweep push pull clean
 
 run: $(READY)
 	$(BIN)/dagster asset materialize -m assets.definitions --select '*' --partition $(CYCLE) \
@@ -44,6 +45,14 @@ push pull: $(READY)
 
 base: $(READY)
 	$(BIN)/python -m flywheel.jobs.pretrain --work data/base --output flywheel/bundled
+
+# A data folder and a split of their own: choices are not made on the rows that a cycle is judged on.
+ablation: export FLYWHEEL_DATA := $(CURDIR)/data/ablation
+ablation: export FLYWHEEL_BASE := bundled
+ablation: $(READY)
+	$(BIN)/dagster asset materialize -m assets.definitions --select '*baseline_eval' --partition cycle1 \
+		--config-json '{"ops": {"split": {"config": {"seed": 7}}}, "loggers": {"console": {}}}'
+	$(BIN)/python -m benchmarks.ablation $(FLYWHEEL_DATA)
 
 clean:
 	rm -rf data .dagster .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -74,6 +74,7 @@ def finetune(config: "DictConfig") -> None:
         from nemo.utils.exp_manager import exp_manager
         from omegaconf import OmegaConf
 
+        from flywheel.jobs.frozen import FrozenLayers
         from flywheel.jobs.progress import LossLines
 
     only_errors()
@@ -96,6 +97,8 @@ def finetune(config: "DictConfig") -> None:
     model.setup_optimization(config.model.optim)
     if config.model.spec_augment is not None:
         model.spec_augment = ASRModel.from_config_dict(config.model.spec_augment)
+    if frozen := config.model.get("frozen_encoder_layers", 0):
+        trainer.callbacks.append(FrozenLayers(model, frozen))  # type: ignore[attr-defined]
     trainer.fit(model)
     write_json(
         folder / METRICS_FILE,

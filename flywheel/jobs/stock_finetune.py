@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from flywheel.errors import FlywheelError
 from flywheel.files import read_jsonl, write_json
+from flywheel.recipes.finetuning import FROZEN_KEY
 
 SCRIPT_VARIABLE: Final = "NEMO_FINETUNE_SCRIPT"
 """Where the script lies, if not where NVIDIA's containers have it."""
@@ -47,6 +48,11 @@ def run_stock_script(script: Path, overrides: Sequence[str], metrics_file: str) 
     Raises `FlywheelError` where the script fails, and where its loaders hold other rows than the manifests.
     """
     given = dict(override.lstrip("+").partition("=")[::2] for override in overrides)
+    if FROZEN_KEY in given:
+        raise FlywheelError(
+            f"{FROZEN_KEY}: {script} trains all layers; leave frozen_encoder_layers at 0, or choose the "
+            "backend 'local'"
+        )
     folder = Path(given["exp_manager.exp_dir"], given["exp_manager.name"], given["exp_manager.version"])
     expected = {name: len(read_jsonl(Path(given[key]))) for name, key in _MANIFESTS.items()}
     started = time.monotonic()

@@ -15,6 +15,8 @@ from flywheel.leaderboard.markdown import table
 from flywheel.manifest import content_hash, read_manifest
 from flywheel.recipes.bases import BUNDLED, Base
 
+FROZEN_KEY = "model.frozen_encoder_layers"
+"""The Hydra key of `Hyperparameters.frozen_encoder_layers`: of `flywheel.jobs.finetune`, not of NeMo's script."""
 METRICS_FILE = "finetune_metrics.json"
 """The name under which `flywheel.jobs.finetune` leaves its metrics."""
 MODEL_OUTPUT = "finetune/adapted/run/checkpoints/adapted.nemo"
@@ -34,6 +36,7 @@ _SMALLEST = MappingProxyType(
         "patience": 0,
         "freq_masks": 0,
         "time_masks": 0,
+        "frozen_encoder_layers": 0,
         "seed": 0,
     }
 )
@@ -53,6 +56,8 @@ class Hyperparameters:
         precision: Lightning's name of a precision; fp16 is refused, it gives NaN with TDT.
         patience: epochs without a better validation WER after which training stops.
         freq_masks, time_masks: SpecAugment masks of 27 bins and 5 % of the time.
+        frozen_encoder_layers: encoder layers, counted from the audio, that stay as they are, with all that comes
+            before them; 0 trains everything. NeMo's own script, in its containers, trains everything.
         seed: of the order of rows, of dropout and of masks.
 
     Raises:
@@ -68,6 +73,7 @@ class Hyperparameters:
     patience: int = 3
     freq_masks: int = 2
     time_masks: int = 10
+    frozen_encoder_layers: int = 0
     seed: int = 42
 
     def __post_init__(self) -> None:
@@ -136,8 +142,10 @@ def overrides(base: Base, hyperparameters: Hyperparameters, *, accelerator: bool
     device = ("trainer.accelerator=gpu", "trainer.devices=1", "trainer.strategy=auto")
     if not accelerator:
         device = ("trainer.accelerator=cpu", "trainer.devices=1", "trainer.strategy=auto")
+    frozen = chosen.frozen_encoder_layers
     return (
         source,
+        *((f"+{FROZEN_KEY}={frozen}",) if frozen else ()),
         "model.train_ds.manifest_filepath=train.jsonl",
         f"model.train_ds.batch_size={chosen.batch_size}",
         "model.train_ds.num_workers=1",

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ MANIFESTS = (
     ("base", "chosen", "accelerator"),
     [
         pytest.param(LOCAL, TINY, False, id="bundled on a CPU"),
+        pytest.param(LOCAL, replace(TINY, frozen_encoder_layers=3), False, id="with frozen layers"),
         pytest.param(LOCAL, STOCK, True, id="a file on a GPU"),
         pytest.param(PUBLISHED, STOCK, True, id="published on a GPU"),
     ],
@@ -40,6 +42,7 @@ def test_the_overrides_of_the_recipe_compose(base: Base, chosen: Hyperparameters
     assert config.model.optim.sched.min_lr == pytest.approx(chosen.lr / 100)
     assert config.model.spec_augment.freq_masks == chosen.freq_masks
     assert config.model.spec_augment.time_masks == chosen.time_masks
+    assert config.model.get("frozen_encoder_layers", 0) == chosen.frozen_encoder_layers
     assert config.trainer.max_epochs == chosen.max_epochs
     assert config.trainer.gradient_clip_val == chosen.gradient_clip_val
     assert str(config.trainer.precision) == chosen.precision

@@ -3,11 +3,12 @@
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from flywheel.files import read_json, write_jsonl
 from flywheel.recipes.bases import find_base
-from flywheel.recipes.finetuning import METRICS_OUTPUT, TINY, overrides
+from flywheel.recipes.finetuning import METRICS_OUTPUT, TINY, Hyperparameters, overrides
 
 REPOSITORY = Path(__file__).parents[3]
 SCRIPT = """
@@ -38,7 +39,12 @@ sys.exit(STATUS)
 
 
 def run(
-    folder: Path, *, dropped: int = 0, status: int = 0, pause: float = 0.0
+    folder: Path,
+    *,
+    dropped: int = 0,
+    status: int = 0,
+    pause: float = 0.0,
+    hyperparameters: Hyperparameters = TINY,
 ) -> subprocess.CompletedProcess[str]:
     """The driver, in a workspace, where a container has such a script."""
     for name, count in (("train", 4), ("development", 2)):
@@ -51,7 +57,7 @@ def run(
             sys.executable,
             "-m",
             "flywheel.jobs.finetune",
-            *overrides(find_base("bundled"), TINY, accelerator=False),
+            *overrides(find_base("bundled"), hyperparameters, accelerator=False),
         ],
         cwd=folder,
         env={"PYTHONPATH": str(REPOSITORY), "NEMO_FINETUNE_SCRIPT": str(script)},
@@ -89,6 +95,14 @@ def test_a_script_that_fails_fails_the_job(tmp_path: Path) -> None:
     assert ran.returncode == 1
     assert "ended with status 3" in ran.stderr
     assert not (tmp_path / METRICS_OUTPUT).exists()
+
+
+def test_layers_that_the_script_would_train_are_not_called_frozen(tmp_path: Path) -> None:
+    ran = run(tmp_path, hyperparameters=replace(TINY, frozen_encoder_layers=2))
+    assert ran.returncode == 1
+    assert "model.frozen_encoder_layers: " in ran.stderr
+    assert "trains all layers; leave frozen_encoder_layers at 0" in ran.stderr
+    assert "rows seen" not in ran.stdout
 
 
 def test_a_script_that_is_named_and_not_there_is_an_error(tmp_path: Path) -> None:

@@ -204,7 +204,9 @@ def test_another_training_is_done(
 
 
 @pytest.mark.parametrize(
-    "changes", [{"lr": 1e-4}, {"seed": 7}, {"max_epochs": 1}, {"batch_size": 2}, {"time_masks": 3}], ids=str
+    "changes",
+    [{"lr": 1e-4}, {"seed": 7}, {"max_epochs": 1}, {"batch_size": 2}, {"frozen_encoder_layers": 3}],
+    ids=str,
 )
 def test_another_hyperparameter_is_another_training(
     base: Base, folder: CycleFolder, backend: InProcessBackend, changes: dict[str, float]

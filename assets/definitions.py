@@ -3,6 +3,7 @@
 import dagster as dg
 
 from assets.audition import audition
+from assets.boosting import boosted_eval
 from assets.code_links import with_code_links
 from assets.console import console
 from assets.corpus import audio, manifest, schema, sentences, speech, term_seed
@@ -44,6 +45,7 @@ defs = dg.Definitions(
             base_model,
             baseline_eval,
             gate,
+            boosted_eval,
             adapted_model,
             next_eval,
             decision,

@@ -95,7 +95,7 @@ def baseline_eval(
             done = _heard(context, config, compute, base, folder.baseline)
             scores = score(folder.baseline, model_label(base))
             page, _inputs = write_page(folder)
-            return _evaluated(folder.baseline.scores, scores, done, {"page": dg.MetadataValue.path(page)})
+            return evaluated(folder.baseline.scores, scores, done, {"page": dg.MetadataValue.path(page)})
 
         yield from rented_step("baseline_eval", evaluate)
 
@@ -122,7 +122,7 @@ def next_eval(
 
         def evaluate() -> dg.MaterializeResult:
             done = _heard(context, config, compute, adapted, folder.next)
-            return _evaluated(folder.next.scores, score(folder.next, model_label(adapted)), done, {})
+            return evaluated(folder.next.scores, score(folder.next, model_label(adapted)), done, {})
 
         yield from rented_step("next_eval", evaluate)
 
@@ -144,17 +144,20 @@ def _heard(
     )
 
 
-def _evaluated(
-    file: Path, scores: dict[str, Any], done: Transcription, more: dict[str, Any]
+def evaluated(
+    file: Path, scores: dict[str, Any], done: Transcription, more: dict[str, Any], *, said: str = ""
 ) -> dg.MaterializeResult:
-    """Held-out rates under the same keys in both evaluations, so that the UI plots them over cycles."""
+    """Held-out rates under the same keys in all evaluations, so that the UI plots them over cycles.
+
+    What is `said` of the evaluation stands before the answer that all of them have.
+    """
     held_out = scores["slices"].get("held_out", {})
     rates = {name: held_out[name]["value"] for name in ("ker", "wer", "cer", "ser") if name in held_out}
     sizes = {f"n of {name}": held_out[name]["n"] for name in rates}
     return dg.MaterializeResult(
         data_version=dg.DataVersion(sha256_of_file(file)),
         metadata={
-            "answer": _answer(ScoreReader(scores)),
+            "answer": said + _answer(ScoreReader(scores)),
             **rates,
             **sizes,
             "model": scores["model"],

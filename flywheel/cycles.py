@@ -3,8 +3,9 @@
     data/cycles/cycle1/  term_seed.csv sentences.jsonl pronunciations.jsonl audition/ dropped.jsonl
                          recordings.jsonl quarantine.jsonl offered.txt
                          manifest.jsonl split.json train.jsonl development.jsonl validation.jsonl
-                         base_model.json baseline/ gate.json finetune/ next/ comparison.json decision.json
-                         adapted_model.nemo training_run_info.json leaderboard_cycle1.md ...
+                         base_model.json baseline/ boosted/ boosting.json gate.json finetune/ next/
+                         comparison.json decision.json misses.json
+                         adapted_model.nemo training_run_info.json leaderboard_cycle1.md leaderboard_cycle1.html ...
 
 Nothing here writes.
 """
@@ -148,6 +149,11 @@ class CycleFolder:
         return self.root / "dropped.jsonl"
 
     @property
+    def second_engine(self) -> Path:
+        """Which second synthesiser spoke, if any: engine, version, voices."""
+        return self.root / "second_engine.json"
+
+    @property
     def recordings(self) -> Path:
         """The dropped recordings that joined the cycle, as rows of its manifest."""
         return self.root / "recordings.jsonl"
@@ -193,6 +199,26 @@ class CycleFolder:
         return EvalFolder(self.root / "baseline")
 
     @property
+    def boosted(self) -> EvalFolder:
+        """The evaluation of the cycle's base model with its terms boosted at decoding."""
+        return EvalFolder(self.root / "boosted")
+
+    @property
+    def boosting_trials(self) -> Path:
+        """The manifest of the rows on which the strength of boosting is chosen."""
+        return self.boosted.root / "trials.jsonl"
+
+    @property
+    def boosting_plan(self) -> Path:
+        """The terms to boost and the strengths to try."""
+        return self.boosted.root / "plan.json"
+
+    @property
+    def boosting(self) -> Path:
+        """How strongly the terms were boosted, how that was chosen, and what came of it beside the baseline."""
+        return self.root / "boosting.json"
+
+    @property
     def next(self) -> EvalFolder:
         """The evaluation of the adapted model, called cycle N+1's."""
         return EvalFolder(self.root / "next")
@@ -223,6 +249,11 @@ class CycleFolder:
         return self.root / "decision.json"
 
     @property
+    def misses(self) -> Path:
+        """The terms that are missed, what was heard instead and why, and the rows worth listening to."""
+        return self.root / "misses.json"
+
+    @property
     def history(self) -> Path:
         """The page over this cycle and those before it; its figure lies beside it."""
         return self.root / "history.md"
@@ -230,6 +261,10 @@ class CycleFolder:
     def leaderboard(self, number: int) -> Path:
         """The page about the model of cycle `number`: the cycle's own, or the next one's."""
         return self.root / f"leaderboard_{cycle_name(number)}.md"
+
+    def leaderboard_html(self, number: int) -> Path:
+        """The same page as one HTML file that can be passed on: figures and sound are in it."""
+        return self.root / f"leaderboard_{cycle_name(number)}.html"
 
 
 def all_cycles(data: Path) -> tuple[CycleFolder, ...]:

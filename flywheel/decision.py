@@ -3,6 +3,7 @@
 Only a model that was measured to be better, and measured not to have forgotten, is promoted.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self, TypeAlias, get_args
@@ -41,7 +42,8 @@ class DecisionSettings:
     Args:
         minimum_relative_drop: of the priority KER.
         significance: the p of the exact McNemar test has to be below it.
-        general_wer_cap: by how much the WER on general speech may rise, absolute: 0.02 is 2 points.
+        general_wer_cap: by how much the WER on general speech may rise, absolute: 0.01 is 1 point. The upper end
+            of the interval of the change has to stay within it, for that is what can be promised.
         small_drop: two cycles running with a smaller relative drop of the priority KER end the tuning.
 
     Raises:
@@ -50,7 +52,7 @@ class DecisionSettings:
 
     minimum_relative_drop: float = 0.2
     significance: float = 0.05
-    general_wer_cap: float = 0.02
+    general_wer_cap: float = 0.01
     small_drop: float = 0.05
 
     def __post_init__(self) -> None:
@@ -68,13 +70,15 @@ class Decision:
     """What to do with the fine-tuned model.
 
     Args:
-        action: `keep`, `grow`, `overfit`, `no_change`, `forgetting`; `unmeasured` where the priority KER or
-            the general WER was not measured; `not_trained` where the gate was closed.
+        action: `keep`, `grow`, `overfit`, `no_change`; `forgetting` where the general WER rose by more than its
+            cap; `unmeasured` where the priority KER or the general WER was not measured, or the latter on too few
+            rows to say that it stayed within the cap; `not_trained` where the gate was closed.
         promote: True with `keep`, and with nothing else.
         reasons: one sentence each, with numbers, intervals, n and p.
         advice: what to do next, in plain words.
         relative_drop: of the priority KER, for the next cycles' `previous_drops`; None where there is none.
         stop_tuning: two cycles running have gained next to nothing.
+        alternative: what phrase boosting alone would have done, a sentence or two; empty where nobody measured it.
     """
 
     action: Action
@@ -83,6 +87,7 @@ class Decision:
     advice: str
     relative_drop: float | None = None
     stop_tuning: bool = False
+    alternative: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """As `decision.json` holds it; `from_dict` is its inverse."""
@@ -128,7 +133,8 @@ def decide(
     """Whether to promote the model that `comparison` sets beside its base.
 
     Forgetting goes before everything: a model that got worse at general speech is never promoted, whatever
-    it learned. A general WER or a priority KER that was not measured promotes nothing either.
+    it learned. A general WER or a priority KER that was not measured, or not well enough to say that the cap
+    was kept, promotes nothing either.
 
     Args:
         comparison: with the held-out and the general slice.
@@ -173,8 +179,14 @@ class _Evidence:
 
     @property
     def forgot(self) -> bool:
-        cap = self.settings.general_wer_cap
-        return self.general is not None and self.general.difference.value > cap
+        most = self.settings.general_wer_cap + _ROUNDING
+        return self.general is not None and self.general.difference.value > most
+
+    @property
+    def remembers(self) -> bool:
+        """The whole interval of the change in general WER is within the cap."""
+        high = None if self.general is None else self.general.difference.high
+        return high is not None and high <= self.settings.general_wer_cap + _ROUNDING
 
     @property
     def relative_drop(self) -> float | None:
@@ -209,7 +221,7 @@ def _action(evidence: _Evidence) -> Action:
         return "no_change"
     if not (evidence.large and evidence.significant):
         return "grow"
-    return "unmeasured" if evidence.general is None else "keep"
+    return "keep" if evidence.remembers else "unmeasured"
 
 
 def _reasons(evidence: _Evidence) -> tuple[str, ...]:
@@ -250,11 +262,18 @@ def _test_reason(evidence: _Evidence, ker: KeywordChange) -> str:
 def _general_reason(evidence: _Evidence) -> str:
     if evidence.general is None:
         return "General speech was not measured, so that nobody knows whether the model forgot it."
-    change, cap = evidence.general, evidence.settings.general_wer_cap
-    verdict = "above the cap" if evidence.forgot else "within the cap"
+    change, cap = evidence.general, f"the cap of {evidence.settings.general_wer_cap * 100:+.1f} points"
+    if evidence.forgot:
+        verdict = f"above {cap}"
+    elif evidence.remembers:
+        verdict = f"the upper end is within {cap}"
+    elif change.difference.high is None:
+        verdict = f"without an interval nobody knows whether it is within {cap}"
+    else:
+        verdict = f"the upper end is above {cap}"
     return (
         f"General speech: WER {_before_and_after(change)}; a change of {change_in_points(change.difference)} "
-        f"points, {verdict} of +{cap * 100:.1f} points."
+        f"points: {verdict}."
     )
 
 
@@ -317,10 +336,27 @@ def _advise_unmeasured(evidence: _Evidence) -> str:
             "Whether the new model understands more terms than the old one was not measured. Add "
             f"{kinds} terms until some are held out, then run the cycle again."
         )
+    if evidence.general is None:
+        return (
+            "The new model misses fewer terms, but whether it still understands everyday speech was not "
+            "measured. Add rows of general speech, then evaluate both models again."
+        )
+    lacking = _general_rows_lacking(evidence.general, evidence.settings.general_wer_cap)
+    rows = f", about {lacking} more if the change stays as it is" if lacking else ""
     return (
-        "The new model misses fewer terms, but whether it still understands everyday speech was not "
-        "measured. Add rows of general speech, then evaluate both models again."
+        "The new model misses fewer terms, but the rows of general speech are too few to say that it still "
+        f"understands everyday speech as it should. Add rows of general speech{rows}, or replay more of it in "
+        "training; then run the cycle again."
     )
+
+
+def _general_rows_lacking(change: RateChange, cap: float) -> int | None:
+    """Rows beyond those there are from which the interval of the same change would end at the cap: half an
+    interval is as wide as the root of the number of rows is small. None where no number of rows would do."""
+    high, room = change.difference.high, cap - change.difference.value
+    if high is None or room <= 0:
+        return None
+    return math.ceil(change.after.n * ((high - change.difference.value) / room) ** 2) - change.after.n
 
 
 def _stop_advice(evidence: _Evidence) -> str:

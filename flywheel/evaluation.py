@@ -1,6 +1,6 @@
 """One evaluation: a model hears rows in a compute job, and its hypotheses are scored here."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from flywheel.scoring import (
 )
 
 _HYPOTHESES = "offline_hyps.jsonl"
-_STARTING: Seconds = 90.0
+STARTING: Seconds = 90.0
 _HEARD_A_SECOND = 200.0
 """For estimates of cost alone, and on the careful side: seconds until a model is loaded, and seconds of audio that
 a rented GPU transcribes in a second."""
@@ -53,15 +53,6 @@ def transcribe(
     Hypotheses of the very same model for the very same rows are not made again.
     """
     rows = read_manifest(folder.rows)
-    asked = {
-        "model": base.sha256 or base.name,
-        "rows": content_hash(rows),
-    }
-    record = folder.transcription
-    if record.exists() and folder.hyps.exists():
-        done = read_json(record)
-        if done["asked"] == asked and done["hypotheses"] == sha256_of_file(folder.hyps):
-            return Transcription(done["seconds"], cached=True)
     job = ComputeJob(
         name="transcribe",
         argv=(
@@ -75,16 +66,45 @@ def transcribe(
         timeout=timeout,
         accelerator=True,
         network=base.file is None,
-        expected=_STARTING + sum(row.duration for row in rows) / _HEARD_A_SECOND,
+        expected=STARTING + sum(row.duration for row in rows) / _HEARD_A_SECOND,
     )
+    return transcribed_once(folder, what_is_heard(base, rows), job, backend, on_line)
+
+
+def what_is_heard(base: Base, rows: Sequence[ManifestRow]) -> dict[str, str]:
+    """What hypotheses depend on: the model by its content, and the rows by theirs."""
+    return {"model": base.sha256 or base.name, "rows": content_hash(rows)}
+
+
+def transcribed_once(
+    folder: EvalFolder,
+    asked: Mapping[str, Any],
+    job: ComputeJob,
+    backend: ComputeBackend,
+    on_line: Callable[[str], None],
+    *,
+    also: Sequence[str] = (),
+) -> Transcription:
+    """Run `job`, unless what it would leave in `folder` was left there by a job that was asked for the same.
+
+    Args:
+        folder: receives `folder.hyps`, and `folder.transcription` as the record.
+        asked: everything that the outputs depend on, as JSON gives it back.
+        job: leaves the hypotheses and the files of `also`.
+        backend, on_line: as in `ComputeBackend.run`.
+        also: names of further outputs.
+    """
+    if (done := _done_before(folder, asked, also)) is not None:
+        return done
     outcome = backend.run(job, folder.root, on_line)
     seconds = round(outcome.seconds, 1)
     billed, cost = round(outcome.billed_seconds, 1), round(outcome.cost_usd, 4)
     write_json(
-        record,
+        folder.transcription,
         {
             "asked": asked,
             "hypotheses": sha256_of_file(folder.hyps),
+            **({"also": _contents(folder, also)} if also else {}),
             "backend": backend.name,
             "seconds": seconds,
             "billed_seconds": billed,
@@ -92,6 +112,21 @@ def transcribe(
         },
     )
     return Transcription(seconds, cached=False, billed_seconds=billed, cost_usd=cost)
+
+
+def _done_before(folder: EvalFolder, asked: Mapping[str, Any], also: Sequence[str]) -> Transcription | None:
+    files = (folder.transcription, folder.hyps, *(folder.root / name for name in also))
+    if not all(file.exists() for file in files):
+        return None
+    done = read_json(folder.transcription)
+    same = done["asked"] == asked and done.get("also", {}) == _contents(folder, also)
+    if not same or done["hypotheses"] != sha256_of_file(folder.hyps):
+        return None
+    return Transcription(done["seconds"], cached=True)
+
+
+def _contents(folder: EvalFolder, names: Sequence[str]) -> dict[str, str]:
+    return {name: sha256_of_file(folder.root / name) for name in names}
 
 
 def score(folder: EvalFolder, model: str, *, seed: int = 42) -> dict[str, Any]:

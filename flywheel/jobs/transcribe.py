@@ -5,7 +5,7 @@ python -m flywheel.jobs.transcribe --manifest rows.jsonl --model base.nemo --out
 
 import argparse
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,17 @@ def transcribe(options: TranscriptionOptions) -> None:
     """
     rows = read_manifest(options.manifest)
     model = load_model(options.model)
+    heard = hear(model, options.model, rows, batch_size=options.batch_size)
+    write_jsonl(options.output, hypotheses_of(rows, heard))
+
+
+def hear(
+    model: Any, name: str, rows: Sequence[ManifestRow], *, batch_size: int, what: str = "transcribed"
+) -> dict[str, str]:
+    """What `model` hears of each row, by the row's id; a line of progress every `_ROWS_A_CALL` rows begins with `what`.
+
+    Raises `FlywheelError`, naming the model by `name`, where it gives fewer or more hypotheses than there are rows.
+    """
     heard: dict[str, str] = {}
     started = time.monotonic()
     longest_first = sorted(rows, key=lambda row: (-row.duration, row.id))
@@ -63,21 +74,23 @@ def transcribe(options: TranscriptionOptions) -> None:
     for batch in _batches(longest_first, _ROWS_A_CALL):
         files = [row.audio_filepath for row in batch]
         with heartbeat(f"transcribing {len(batch)} rows of {batch[0].duration:.1f} s and less"):
-            hypotheses = model.transcribe(files, batch_size=options.batch_size, verbose=False)
+            hypotheses = model.transcribe(files, batch_size=batch_size, verbose=False)
         if isinstance(hypotheses, tuple):  # RNNT models of older NeMo give (best, all)
             hypotheses = hypotheses[0]
         if len(hypotheses) != len(batch):
-            raise FlywheelError(f"{options.model} gave {len(hypotheses)} hypotheses for {len(batch)} rows")
+            raise FlywheelError(f"{name} gave {len(hypotheses)} hypotheses for {len(batch)} rows")
         heard |= {row.id: _text(hypothesis) for row, hypothesis in zip(batch, hypotheses, strict=True)}
         audio_seconds += sum(row.duration for row in batch)
         speed = audio_seconds / (time.monotonic() - started)
-        print(f"transcribed {len(heard)} of {len(rows)} rows, {speed:.0f} times real time", flush=True)
-    write_jsonl(
-        options.output,
-        (
-            row.model_dump(exclude_none=True, exclude=_NOT_IN_HYPOTHESES) | {"pred_text": heard[row.id]}
-            for row in rows
-        ),
+        print(f"{what} {len(heard)} of {len(rows)} rows, {speed:.0f} times real time", flush=True)
+    return heard
+
+
+def hypotheses_of(rows: Sequence[ManifestRow], heard: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """The lines of `offline_hyps.jsonl`: a row's clinical fields and `text`, and what was heard as `pred_text`."""
+    return (
+        row.model_dump(exclude_none=True, exclude=_NOT_IN_HYPOTHESES) | {"pred_text": heard[row.id]}
+        for row in rows
     )
 
 

@@ -20,13 +20,14 @@ GRAPH = {
     "split": ("corpus", {"manifest"}),
     "base_model": ("evaluation", set()),
     "baseline_eval": ("evaluation", {"base_model", "split"}),
+    "boosted_eval": ("evaluation", {"base_model", "split", "baseline_eval"}),
     "gate_decision": ("training", {"baseline_eval"}),
     "training_ticket": ("training", {"baseline_eval"}),
     "adapted_model": ("training", {"base_model", "split", "training_ticket"}),
     "next_eval": ("evaluation", {"adapted_model", "base_model", "split"}),
-    "decision": ("decision", {"baseline_eval", "gate_decision", "next_eval"}),
+    "decision": ("decision", {"baseline_eval", "boosted_eval", "gate_decision", "next_eval"}),
     "promoted_model": ("decision", {"adapted_model", "base_model", "decision"}),
-    "leaderboard": ("decision", {"gate_decision", "decision"}),
+    "leaderboard": ("decision", {"gate_decision", "boosted_eval", "decision"}),
     "tracked_run": ("decision", {"leaderboard", "promoted_model"}),
     "history": ("decision", {"leaderboard", "promoted_model"}),
     "bucket_copy": ("decision", {"leaderboard", "promoted_model", "history"}),
@@ -37,13 +38,14 @@ BLOCKING = {
     ("manifest", "audio"),
     *(("split", name) for name in LEAK_CHECKS),
 }
+RENTS = ("baseline_eval", "boosted_eval", "adapted_model", "next_eval")
 CHECKS = {
     *BLOCKING,
     ("audition_page", "judged"),
     ("recordings", "quarantine_empty"),
     *(("gate_decision", name) for name in GATE_CRITERIA),
     ("adapted_model", "rows_seen"),
-    *((name, "nothing_left_running") for name in ("baseline_eval", "adapted_model", "next_eval")),
+    *((name, "nothing_left_running") for name in RENTS),
     ("decision", "forgetting"),
 }
 
@@ -108,5 +110,6 @@ def test_one_fine_tuning_and_one_evaluation_run_at_a_time() -> None:
     assert {name: pool for name, pool in pools.items() if pool} == {
         "adapted_model": {GPU_POOL},
         "baseline_eval": {EVAL_POOL},
+        "boosted_eval": {EVAL_POOL},
         "next_eval": {EVAL_POOL},
     }

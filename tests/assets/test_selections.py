@@ -16,7 +16,7 @@ CORPUS = {"term_seed", "sentences", "pronunciations", "speech", "recordings", "m
 TRAINING = {"gate_decision", "training_ticket", "adapted_model"}
 AFTERWARDS = {"tracked_run", "bucket_copy"}
 DECISION = {"decision", "promoted_model", "leaderboard", "history"} | AFTERWARDS
-EVALUATION = {"base_model", "baseline_eval", "next_eval"}
+EVALUATION = {"base_model", "baseline_eval", "boosted_eval", "next_eval"}
 ALL = CORPUS | TRAINING | DECISION | EVALUATION
 
 
@@ -26,7 +26,7 @@ ALL = CORPUS | TRAINING | DECISION | EVALUATION
         ("*", ALL),
         ("term_seed", {"term_seed"}),
         ("key:term_seed", {"term_seed"}),
-        ('key:"*_eval"', {"baseline_eval", "next_eval"}),
+        ('key:"*_eval"', {"baseline_eval", "boosted_eval", "next_eval"}),
         ("group:corpus", CORPUS),
         ("not group:corpus", ALL - CORPUS),
         ("group:training or group:decision", TRAINING | DECISION),

@@ -1,0 +1,98 @@
+"""What boosting the terms at decoding would do for nothing, measured beside the fine-tuning."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from assets.cycles import CYCLES, EVAL_POOL, OWNERS, cycle_step
+from assets.evaluation import EvaluationConfig, base_model, baseline_eval, evaluated
+from assets.rented import left_running_spec, rented_step
+from assets.splits import split
+from flywheel.alternatives import boosting_alone
+from flywheel.boosting import ALPHAS, BoostingSettings, Search, boost
+from flywheel.cycles import CycleFolder
+from flywheel.files import read_json
+from flywheel.leaderboard import how_strength_was_chosen
+from flywheel.recipes.bases import read_base
+from resources.compute.resource import Compute
+from resources.data_folder import DataFolder
+
+
+class BoostingConfig(EvaluationConfig):
+    """`enabled`: whether it is measured at all; not every model's decoder can boost. `search`: `beam` or `greedy`. The
+    others are those of the evaluations and of `BoostingSettings`."""
+
+    enabled: bool = True
+    batch_size: int = 64
+    alphas: list[float] = list(ALPHAS)
+    general_wer_cap: float = 0.005
+    search: Search = "beam"
+    beam_size: int = 4
+    clinical_rows: int = 150
+    general_rows: int = 200
+    seed: int = 42
+
+    @property
+    def settings(self) -> BoostingSettings:
+        """How boosting is tried."""
+        return BoostingSettings(
+            alphas=tuple(self.alphas),
+            general_wer_cap=self.general_wer_cap,
+            search=self.search,
+            beam_size=self.beam_size,
+            clinical_rows=self.clinical_rows,
+            general_rows=self.general_rows,
+            seed=self.seed,
+        )
+
+
+@dg.asset(
+    group_name="evaluation",
+    kinds={"nemo"},
+    owners=OWNERS,
+    deps=[base_model, split, baseline_eval],
+    partitions_def=CYCLES,
+    pool=EVAL_POOL,
+    code_version="1",
+    check_specs=[left_running_spec("boosted_eval")],
+    description=(
+        "The base again, with the cycle's terms boosted while it decodes: what costs nothing and needs no gate. Its "
+        "strength is chosen on rows that are not held out."
+    ),
+)
+def boosted_eval(
+    context: dg.AssetExecutionContext, config: BoostingConfig, data: DataFolder, compute: Compute
+) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+    """Choose a strength, transcribe the baseline's rows with it, and score them."""
+    with cycle_step(context) as cycle:
+        folder = data.cycle(cycle)
+        yield from rented_step("boosted_eval", lambda: _boosted(context, config, compute, folder))
+
+
+def _boosted(
+    context: dg.AssetExecutionContext, config: BoostingConfig, compute: Compute, folder: CycleFolder
+) -> dg.MaterializeResult:
+    if not config.enabled:
+        # What an earlier run measured would stand on the page as if this run had.
+        folder.boosting.unlink(missing_ok=True)
+        return dg.MaterializeResult(metadata={"answer": "not measured: `enabled` is false"})
+    boosting, done = boost(
+        read_base(folder.base_model),
+        folder,
+        compute.connect(config.compute),
+        context.log.info,
+        config.settings,
+        batch_size=config.batch_size,
+        timeout=config.timeout_seconds,
+    )
+    return evaluated(
+        folder.boosted.scores,
+        read_json(folder.boosted.scores),
+        done,
+        {
+            "alpha": boosting.alpha,
+            "phrases": boosting.phrases,
+            "how the strength was chosen": dg.MetadataValue.md(how_strength_was_chosen(boosting)),
+        },
+        said=f"{boosting_alone(boosting)} ",
+    )

@@ -6,33 +6,49 @@ python -m flywheel.cycle_page cycle1      # prints the path of the page and its 
 import argparse
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from flywheel.audition.policy import read_state
+from flywheel.boosting import read_boosting
 from flywheel.cycles import CycleFolder
 from flywheel.decision import Decision
 from flywheel.errors import FlywheelError
 from flywheel.files import read_json, write_bytes, write_text
 from flywheel.gate import GateDecision
-from flywheel.leaderboard import LeaderboardInputs, headline, render, render_figure
+from flywheel.leaderboard import FIGURES, LeaderboardInputs, Stage, headline, render, render_figure
+from flywheel.leaderboard.html import players_of, render_html
+from flywheel.leaks import sentence_key
 from flywheel.manifest import content_hash, read_manifest
+from flywheel.misses import Misses, read_misses, write_misses
+from flywheel.score_reading import ScoreReader
 from flywheel.scoring.comparison import Comparison
 
 _PACKAGES = ("nemo_toolkit", "torch", "dagster", "lhotse", "espeakng-loader", "rapidfuzz")
 
 
 def write_page(folder: CycleFolder) -> tuple[Path, LeaderboardInputs]:
-    """Write the page of the cycle, and its figure beside it; returns the page and what is on it.
+    """Write what a person reads of the cycle, and return the markdown page and what is on it.
 
-    Before there is a fine-tuned model that is the page of this cycle, afterwards that of the next one.
+    Beside the markdown page lie its figures and the HTML page. Before there is a fine-tuned model they are those of
+    this cycle, afterwards those of the next one. What went wrong is looked for on the way, and left in
+    `folder.misses`.
     """
+    misses = _look_for_misses(folder)
     inputs = page_inputs(folder)
-    page = folder.leaderboard(folder.number + 1 if inputs.stage == "trained" else folder.number)
-    write_bytes(page.with_suffix(".png"), render_figure(inputs))
+    page = folder.leaderboard(_number(folder, inputs.stage))
+    for name, figure in inputs.figures.items():
+        write_bytes(page.parent / figure, render_figure(inputs, name))
     write_text(page, render(inputs))
+    write_text(page_as_html(page), render_html(inputs, () if misses is None else players_of(misses)))
     return page, inputs
+
+
+def page_as_html(page: Path) -> Path:
+    """The HTML page beside a markdown page."""
+    return page.with_suffix(".html")
 
 
 def newest_page(folder: CycleFolder) -> Path | None:
@@ -43,27 +59,35 @@ def newest_page(folder: CycleFolder) -> Path | None:
 
 def page_inputs(folder: CycleFolder) -> LeaderboardInputs:
     """What the files of the cycle say. Evaluations of another model than the gate let through do not count."""
-    gate = GateDecision.from_dict(read_json(folder.gate)) if folder.gate.exists() else None
-    trained = folder.comparison.exists() and (gate is None or gate.open)
+    gate = _gate(folder)
+    trained = _is_trained(folder, gate)
     split = read_json(folder.split)
-    number = folder.number + 1 if trained else folder.number
+    page = folder.leaderboard(_number(folder, "trained" if trained else "baseline"))
+    baseline_scores = read_json(folder.baseline.scores)
+    next_scores = read_json(folder.next.scores) if trained else None
+    boosting = read_boosting(folder)
     return LeaderboardInputs(
         cycle=folder.number,
-        baseline_scores=read_json(folder.baseline.scores),
+        baseline_scores=baseline_scores,
         baseline_published_scores=read_json(folder.baseline.published_scores),
-        next_scores=read_json(folder.next.scores) if trained else None,
+        next_scores=next_scores,
         next_published_scores=read_json(folder.next.published_scores) if trained else None,
         comparison=Comparison.from_dict(read_json(folder.comparison)) if trained else None,
         gate=gate,
         decision=Decision.from_dict(read_json(folder.decision)) if trained else None,
         split_counts=split["counts"],
+        known_sentences=_known_sentences(folder),
         provenance=_provenance(folder, split, trained),
-        figure=folder.leaderboard(number).with_suffix(".png").name,
+        boosting=boosting,
+        boosted_scores=read_json(folder.boosted.scores) if boosting is not None and boosting.alpha else None,
+        misses=_misses(folder, (next_scores or baseline_scores)["model"]),
+        page=page_as_html(page).name,
+        figures=_figures(page, ScoreReader(baseline_scores)),
     )
 
 
 def cycle_headline(folder: CycleFolder) -> str:
-    """The two or three lines that answer for the cycle."""
+    """The few lines that answer for the cycle."""
     return headline(page_inputs(folder))
 
 
@@ -83,9 +107,69 @@ def main(arguments: Sequence[str] | None = None) -> None:
         page = newest_page(folder)
         if page is None:
             raise FlywheelError(f"{folder.root} has no leaderboard; run the cycle first")
-        print(f"\n{cycle_headline(folder)}\n\n{page}")
+        html = page_as_html(page)
+        print("\n".join(["", cycle_headline(folder), "", *map(str, filter(Path.exists, (page, html)))]))
     except FlywheelError as error:
         raise SystemExit(f"error: {error}") from None
+
+
+def _gate(folder: CycleFolder) -> GateDecision | None:
+    return GateDecision.from_dict(read_json(folder.gate)) if folder.gate.exists() else None
+
+
+def _is_trained(folder: CycleFolder, gate: GateDecision | None) -> bool:
+    return folder.comparison.exists() and (gate is None or gate.open)
+
+
+def _number(folder: CycleFolder, stage: Stage) -> int:
+    """The number of the cycle whose model the page is about."""
+    return folder.number + 1 if stage == "trained" else folder.number
+
+
+def _look_for_misses(folder: CycleFolder) -> Misses | None:
+    """What the newest model of the cycle missed, as `write_misses` leaves it; None where the cycle has no
+    pronunciations to hold it against: those of earlier versions have none."""
+    if not folder.pronunciations.exists():
+        return None
+    return write_misses(folder, trained=_is_trained(folder, _gate(folder)))
+
+
+def _misses(folder: CycleFolder, model: str) -> Misses | None:
+    """Those in the file, with audio relative to the page; None where there are none, or those of another model."""
+    misses = read_misses(folder)
+    if misses is None or misses.model != model:
+        return None
+    rows = (replace(row, audio_filepath=_from_the_page(folder, row.audio_filepath)) for row in misses.rows)
+    return replace(misses, rows=tuple(rows))
+
+
+def _from_the_page(folder: CycleFolder, audio: str) -> str:
+    """The path of a file below the data folder relative to the page; of one elsewhere its name alone, for a page is
+    passed on, and the folders of a machine are nobody's business."""
+    path = Path(audio).absolute()
+    if not path.is_relative_to(folder.data.absolute()):
+        return path.name
+    return os.path.relpath(path, folder.root.absolute())
+
+
+def _figures(page: Path, baseline: ScoreReader) -> dict[str, str]:
+    """The file of each figure, beside the page; a breakdown with one level has nothing to compare, and none."""
+    fields = {"noise": "noise_level", "source": "ipa_source"}
+    return {
+        name: page.with_suffix(f".{name}.png").name
+        for name in FIGURES
+        if name not in fields or len(baseline.ker_by("held_out", fields[name])) > 1
+    }
+
+
+def _known_sentences(folder: CycleFolder) -> int | None:
+    """How many held-out rows say a sentence that a training row says; None where a manifest is missing."""
+    files = (folder.train, folder.development, folder.validation)
+    if not all(file.exists() for file in files):
+        return None
+    train, development, held_out = (read_manifest(file, allow_empty=True) for file in files)
+    known = {sentence_key(row.text) for row in (*train, *development)}
+    return sum(sentence_key(row.text) in known for row in held_out)
 
 
 def _provenance(folder: CycleFolder, split: dict[str, Any], trained: bool) -> dict[str, Any]:

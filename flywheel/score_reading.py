@@ -8,11 +8,34 @@ from flywheel.errors import FlywheelError
 from flywheel.scoring.intervals import Estimate, wilson
 from flywheel.wording import misses
 
-__all__ = ["ScoreReader", "ScoresError", "pooled"]
+__all__ = ["DoseScores", "ScoreReader", "ScoresError", "pooled"]
+
+_DOSE_COUNTS = ("quantities", "wrong_value", "tenfold", "wrong_unit", "missing", "invented")
 
 
 class ScoresError(FlywheelError):
     """Scores that are not of the shape that scoring writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class DoseScores:
+    """The quantities of a slice: how many were said, and what became of them.
+
+    Args:
+        quantities: said.
+        wrong_value, wrong_unit, missing: of those.
+        tenfold: those of `wrong_value` that are off by a power of ten.
+        invented: heard where nobody said one.
+        rate: the share of quantities that were heard wrong.
+    """
+
+    quantities: int
+    wrong_value: int
+    tenfold: int
+    wrong_unit: int
+    missing: int
+    invented: int
+    rate: Estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +54,7 @@ class ScoreReader:
 
     @property
     def normalizer(self) -> str:
-        """Name and version of the normaliser: `flywheel_clinical 1`."""
+        """Name and version of the normaliser: `flywheel_clinical 2`."""
         normalizer = _table(_field(self.scores, "normalizer", "the file"), "normalizer")
         return f"{_field(normalizer, 'name', 'normalizer')} {_field(normalizer, 'version', 'normalizer')}"
 
@@ -74,6 +97,15 @@ class ScoreReader:
             return None
         return pooled([of_category[category] for category in categories])
 
+    def doses(self, slice_name: str) -> DoseScores | None:
+        """What became of a slice's quantities; None where it has none, or where an earlier version scored it."""
+        found = self._values(slice_name, "doses")
+        if not found:
+            return None
+        where = f"{slice_name}.doses"
+        counts = {name: _count(found, name, where) for name in _DOSE_COUNTS}
+        return DoseScores(**counts, rate=_estimate({**found, "value": _field(found, "rate", where)}, where))
+
     def substitutions(self, slice_name: str) -> dict[str, list[tuple[str, int]]]:
         """For each missed term what was heard instead, most frequent first, and how often."""
         where = f"{slice_name}.substitutions"
@@ -108,6 +140,15 @@ def _field(values: Any, name: str, where: str) -> Any:
     if not isinstance(values, Mapping) or values.get(name) is None:
         raise ScoresError(f"scores.json: {where} has no {name!r}; score the rows again")
     return values[name]
+
+
+def _count(values: Mapping[str, Any], name: str, where: str) -> int:
+    found = _field(values, name, where)
+    if not isinstance(found, int) or isinstance(found, bool):
+        raise ScoresError(
+            f"scores.json: {where}.{name}: found {found!r}; allowed: a whole number; score the rows again"
+        )
+    return found
 
 
 def _estimate(values: Any, where: str) -> Estimate:

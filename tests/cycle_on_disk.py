@@ -2,10 +2,12 @@
 
 import hashlib
 import itertools
+import wave
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+from flywheel.boosting import Boosting, BoostingTrial
 from flywheel.cycle_page import write_page
 from flywheel.cycles import CycleFolder, EvalFolder
 from flywheel.decision import decide
@@ -13,10 +15,12 @@ from flywheel.evaluation import evaluated_rows, row_scores, score
 from flywheel.files import sha256_of_file, write_json, write_jsonl
 from flywheel.gate import GateSettings, evaluate_gate
 from flywheel.manifest import ManifestRow, clinical_rows_by_category, read_manifest, write_manifest
+from flywheel.pronunciation.lexicon import Lexicon, Pronunciation, write_lexicon
 from flywheel.recipes.bases import BUNDLED, Base
 from flywheel.recipes.finetuning import TINY
 from flywheel.registry import Registry
 from flywheel.scoring.comparison import compare
+from flywheel.scoring.intervals import wilson
 from flywheel.splits import SplitSettings, split_rows
 
 TERMS = {
@@ -24,12 +28,18 @@ TERMS = {
     "procedure": ("cholecystectomy", "thoracentesis", "colonoscopy"),
 }
 CONTEXTS = (
-    "the patient was given {} today",
+    "the patient was given five milligrams of {} today",
     "please review {} with the team",
     "there is a history of {} in the chart",
     "we noted {} before the round",
 )
-GENERAL = ("the bus was late again this morning", "we walked along the river", "she left her coat at home")
+GENERAL = (
+    *("the bus was late again this morning", "we walked along the river", "she left her coat at home"),
+    *("the shop opens at nine", "he plays the piano", "it rained all night", "they painted the door green"),
+    *("a letter came today", "the kettle is on", "we met at the market"),
+)
+"""Enough for an interval over the sentences that are not replayed."""
+SECONDS = 0.1
 VOICES = ("espeak:en-us+m3", "espeak:en-gb+f2")
 UNSEEN_VOICE = "espeak:en-gb-x-rp+f4"
 EPOCHS = [
@@ -47,6 +57,15 @@ LINES = (
 """What the job of this cycle's training printed."""
 
 
+def write_sound(path: Path, seed: bytes) -> None:
+    """A tenth of a second that no other row has: 16 kHz, mono, 16-bit PCM."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16000)
+        file.writeframes(seed * (int(SECONDS * 16000) * 2 // len(seed)))
+
+
 def rows(speech: Path) -> Iterator[ManifestRow]:
     clinical = [
         (context.format(term), term, category, voice)
@@ -56,12 +75,12 @@ def rows(speech: Path) -> Iterator[ManifestRow]:
     general = [(text, None, None, voice) for text, voice in itertools.product(GENERAL, VOICES)]
     for text, term, category, voice in [*clinical, *general]:
         name = hashlib.sha256(f"{text}{voice}".encode()).hexdigest()
-        (speech / f"{name}.wav").write_bytes(f"RIFF {name}".encode())
+        write_sound(speech / f"{name}.wav", bytes.fromhex(name))
         yield ManifestRow(
             id=name,
             audio_filepath=str(speech / f"{name}.wav"),
             text=text,
-            duration=2.5,
+            duration=SECONDS,
             sampling_rate=16000,
             term=term,
             entity_category=category,
@@ -74,9 +93,9 @@ def rows(speech: Path) -> Iterator[ManifestRow]:
 
 
 def heard(row: ManifestRow, *, misses_every: int) -> str:
-    """What a model hears that misses the term of one row in `misses_every`."""
+    """What a model hears that misses the term of one row in `misses_every`, and its dose with it."""
     missed = row.term is not None and int(row.id[:8], 16) % misses_every == 0
-    return row.text.replace(row.term or "", "something") if missed else row.text
+    return row.text.replace(row.term or "", "something").replace("five", "fifty") if missed else row.text
 
 
 def evaluation(folder: EvalFolder, label: str, *, misses_every: int) -> None:
@@ -94,8 +113,24 @@ def evaluation(folder: EvalFolder, label: str, *, misses_every: int) -> None:
     score(folder, label)
 
 
-def baseline_cycle(data: Path, cycle: str = "cycle1", *, minimum_rows: int = 50) -> CycleFolder:
-    """A cycle up to its gate, which more `minimum_rows` than there are keep closed."""
+def boosting(folder: CycleFolder) -> None:
+    """What boosting leaves: every other term is found then."""
+    evaluation(folder.boosted, "bundled, terms boosted", misses_every=2)
+    comparison = compare(
+        row_scores(folder.baseline), row_scores(folder.boosted), priority_categories=("drug",)
+    )
+    trials = (
+        BoostingTrial(0.0, wilson(2, 2), wilson(0, 6), wilson(0, 8)),
+        BoostingTrial(1.0, wilson(1, 2), wilson(0, 6), wilson(0, 8)),
+    )
+    found = Boosting(1.0, sum(map(len, TERMS.values())), "the development rows", trials, comparison)
+    write_json(folder.boosting, found.to_dict())
+
+
+def baseline_cycle(
+    data: Path, cycle: str = "cycle1", *, minimum_rows: int = 50, boosted: bool = False, page: bool = True
+) -> CycleFolder:
+    """A cycle up to its gate, which more `minimum_rows` than there are keep closed; its page takes half a second."""
     folder = CycleFolder(data, cycle)
     (data / "speech").mkdir(parents=True, exist_ok=True)
     write_manifest(folder.manifest, tuple(rows(data / "speech")))
@@ -104,13 +139,19 @@ def baseline_cycle(data: Path, cycle: str = "cycle1", *, minimum_rows: int = 50)
     write_manifest(folder.train, [row for row in done.rows if row.subset in ("train", "replay")])
     write_manifest(folder.development, done.subset("development"))
     write_manifest(folder.validation, done.subset("validation"))
-    for each in (folder.baseline, folder.next):
+    for each in (folder.baseline, folder.boosted, folder.next):
         write_manifest(each.rows, evaluated_rows(done.rows))
+    write_lexicon(
+        folder.pronunciations,
+        Lexicon(tuple(Pronunciation(term, None, "espeak_g2p") for terms in TERMS.values() for term in terms)),
+    )
     write_json(folder.split, {"settings": asdict(settings), "counts": done.counts, "warnings": done.warnings})
     base = data / "base.nemo"
     base.write_bytes(b"the base")
     write_json(folder.base_model, Base("bundled", base, BUNDLED).to_dict())
     evaluation(folder.baseline, "bundled", misses_every=1)
+    if boosted:
+        boosting(folder)
     gate = evaluate_gate(
         score(folder.baseline, "bundled"),
         clinical_rows_by_category(read_manifest(folder.manifest)),
@@ -119,13 +160,14 @@ def baseline_cycle(data: Path, cycle: str = "cycle1", *, minimum_rows: int = 50)
     )
     assert gate.open == (minimum_rows <= 108), gate.advice
     write_json(folder.gate, gate.to_dict())
-    write_page(folder)
+    if page:
+        write_page(folder)
     return folder
 
 
-def trained_cycle(data: Path, cycle: str = "cycle1") -> CycleFolder:
-    """A whole cycle whose model was promoted."""
-    folder = baseline_cycle(data, cycle)
+def trained_cycle(data: Path, cycle: str = "cycle1", *, boosted: bool = False) -> CycleFolder:
+    """A whole cycle whose model was promoted; without the page that the baseline had."""
+    folder = baseline_cycle(data, cycle, boosted=boosted, page=False)
     folder.adapted_model.write_bytes(f"the model of {cycle}".encode())
     write_json(
         folder.training_run_info,

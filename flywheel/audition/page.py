@@ -11,6 +11,7 @@ from flywheel.audition.clips import CLIPS, Clip, Heard
 from flywheel.audition.judgements import STATUSES, Judgement
 from flywheel.audition.policy import REQUIRE, WARN
 from flywheel.audition.verdicts import APPROVE, COLUMNS, REJECT, Verdict
+from flywheel.pages import part, theme
 from flywheel.wording import counted
 
 __all__ = ["CANDIDATE", "AuditionPage", "render_page"]
@@ -66,10 +67,10 @@ def render_page(page: AuditionPage) -> str:
         zip(page.heard, page.judgements, strict=True), key=lambda pair: STATUSES.index(pair[1].status)
     )
     sources = sorted({each.pronunciation.ipa_source for each in page.heard})
-    return Template(_part("page.html")).substitute(
+    return Template(part(_PARTS, "page.html")).substitute(
         title=escape(f"Audition of {page.cycle}"),
-        style=_part("page.css"),
-        script=_part("page.js"),
+        style=f"{theme()}\n{part(_PARTS, 'page.css')}",
+        script=part(_PARTS, "page.js"),
         data=_json(page),
         cycle=escape(page.cycle),
         lead=escape(_lead(page)),
@@ -81,10 +82,6 @@ def render_page(page: AuditionPage) -> str:
         entries="\n".join(_entry(page, number, *pair) for number, pair in enumerate(pairs, start=1)),
         total=len(page.heard),
     )
-
-
-def _part(name: str) -> str:
-    return (_PARTS / name).read_text(encoding="utf-8").rstrip()
 
 
 def _json(page: AuditionPage) -> str:

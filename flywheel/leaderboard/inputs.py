@@ -4,9 +4,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from flywheel.boosting import Boosting
 from flywheel.decision import Decision
 from flywheel.errors import FlywheelError
 from flywheel.gate import GateDecision
+from flywheel.misses import Misses
 from flywheel.score_reading import ScoreReader
 from flywheel.scoring.comparison import Comparison
 from flywheel.scoring.intervals import Estimate
@@ -33,9 +35,16 @@ class LeaderboardInputs:
         gate: None before it was evaluated.
         decision: None before there is one; of a closed gate it may stay None.
         split_counts: rows of each subset: a table of each entity category, `general` and `total`.
+        known_sentences: of the held-out rows, how many say a sentence that a training row says, too; None where
+            nobody looked.
         provenance: what made the page, by name: base, manifest's hash, seeds, versions, seconds, ... A value
             may be a text, a number, None, a list or a table of such. It is shown as it is: no secrets.
-        figure: path of the figure, relative to the page; None leaves it out.
+        boosting: what phrase boosting alone does for the baseline's model; None where it was not tried.
+        boosted_scores: content of the boosted evaluation's `scores.json`.
+        misses: which terms are still missed, and why; None where nobody looked.
+        page: file name of the HTML page beside the markdown one; None where there is none.
+        figures: where each figure is, a path relative to the page or a data URL, by the figure's name
+            (`flywheel.leaderboard.figures.FIGURES`); one that is not among them is left out.
 
     Raises:
         LeaderboardInputsError: some but not all that a fine-tuned model's page needs, or a fine-tuned model
@@ -51,8 +60,13 @@ class LeaderboardInputs:
     gate: GateDecision | None = None
     decision: Decision | None = None
     split_counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    known_sentences: int | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
-    figure: str | None = None
+    boosting: Boosting | None = None
+    boosted_scores: Mapping[str, Any] | None = None
+    misses: Misses | None = None
+    page: str | None = None
+    figures: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         after = ("next_scores", "next_published_scores", "comparison")
@@ -87,6 +101,11 @@ class LeaderboardInputs:
         return None if self.next_scores is None else ScoreReader(self.next_scores)
 
     @property
+    def boosted(self) -> ScoreReader | None:
+        """The scores of the baseline's model with its terms boosted at decoding."""
+        return None if self.boosted_scores is None else ScoreReader(self.boosted_scores)
+
+    @property
     def published_before(self) -> ScoreReader:
         """The baseline's scores with the published normaliser."""
         return ScoreReader(self.baseline_published_scores)
@@ -99,6 +118,10 @@ class LeaderboardInputs:
     def both(self, read: Callable[[ScoreReader], Estimate | None]) -> tuple[Estimate | None, Estimate | None]:
         """One estimate of the baseline and the same of the fine-tuned model; None where there is none."""
         return read(self.before), None if self.after is None else read(self.after)
+
+    def metrics(self, slice_name: str, metric: str) -> tuple[Estimate | None, Estimate | None]:
+        """`ker`, `wer`, `cer`, `ser`, ... of a slice, as `both`."""
+        return self.both(lambda scores: scores.metric(slice_name, metric))
 
     def published_both(
         self, read: Callable[[ScoreReader], Estimate | None]

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from flywheel.errors import FlywheelError
 
-__all__ = ["data_url", "image", "inline", "table"]
+__all__ = ["code", "data_url", "image", "inline", "link", "prose", "table"]
 
 _DATA_URL = "data:image/png;base64,"
 
@@ -20,6 +20,35 @@ _MARKUP = re.compile(r"[\\|`*&~$]|<(?=[A-Za-z/!?])|^>|\](?=[(\[:])|(?<!\w)_|_(?!
 def inline(text: str) -> str:
     """`text` as one line that markdown shows as it is, in a table's cell or elsewhere."""
     return _MARKUP.sub(lambda found: f"\\{found[0]}", " ".join(text.split()))
+
+
+def code(text: str) -> str:
+    """`text` as one line of code, in a table's cell or elsewhere."""
+    shown = " ".join(text.split())
+    longest = max((len(run) for run in re.findall(r"`+", shown)), default=0)
+    fence, space = "`" * (longest + 1), " " if longest else ""
+    # A table's cell ends at a bar, in code as well.
+    return f"{fence}{space}{shown.replace('|', chr(92) + '|')}{space}{fence}"
+
+
+def prose(text: str) -> str:
+    """`text` as one line in which what stands between backticks is code, and the rest is shown as it is."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:
+        return inline(text)
+    return "".join(code(part) if place % 2 else _outside(part) for place, part in enumerate(parts))
+
+
+def _outside(text: str) -> str:
+    """As `inline`, with the spaces at both ends kept: code stands beside them."""
+    shown = inline(text)
+    lead, end = " " * text[:1].isspace(), " " * text[-1:].isspace()
+    return f"{lead}{shown}{end}" if shown else lead
+
+
+def link(text: str, target: str) -> str:
+    """A link to a file beside the page."""
+    return f"[{inline(text)}]({quote(target)})"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, numbers_from: int = 1) -> str:

@@ -4,17 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flywheel.decision import Decision
-from flywheel.leaderboard.evidence import (
-    all_rows,
-    beyond_held_out,
-    decision_and_reasons,
-    provenance,
-    wrong_terms,
-)
+from flywheel.leaderboard.alternatives import alternatives, free_alternative
+from flywheel.leaderboard.doses import numbers_and_doses
 from flywheel.leaderboard.inputs import LeaderboardInputs
-from flywheel.leaderboard.markdown import inline
+from flywheel.leaderboard.markdown import inline, link
+from flywheel.leaderboard.misses import what_went_wrong
+from flywheel.leaderboard.provenance import provenance
+from flywheel.leaderboard.published import all_rows
 from flywheel.leaderboard.sections import by_category, by_noise, by_source, by_term, headline_metrics
+from flywheel.leaderboard.slice_table import how_far_it_carries
+from flywheel.leaderboard.slices import what_got_worse
+from flywheel.leaderboard.verdict import decision_and_reasons
 from flywheel.scoring.comparison import Comparison
+from flywheel.scoring.intervals import LEAST_CLUSTERS
 from flywheel.wording import (
     change_in_points,
     listed,
@@ -29,12 +31,14 @@ __all__ = ["headline", "render"]
 
 _SECTIONS = (
     *(headline_metrics, by_category, by_source, by_noise, by_term),
-    *(beyond_held_out, decision_and_reasons, all_rows, wrong_terms, provenance),
+    *(how_far_it_carries, alternatives, decision_and_reasons),
+    *(what_went_wrong, numbers_and_doses, all_rows, provenance),
 )
 _LEGEND = (
     "How to read the numbers: `6.2 % [2.1, 16.8]` is a rate with its 95 % interval: the true rate may well "
-    "be anywhere in it. n is the number of rows behind it: the fewer, the wider the interval. Where it says "
-    "`[no interval]`, the rows cannot give one, for example because they all hold one term."
+    "be anywhere in it. n is the number of rows behind it. Where these are too few to carry a rate, the page says so "
+    f"and shows counts; `[no interval]` means that the rows cannot give one, for example as they are of fewer than "
+    f"{LEAST_CLUSTERS} terms or sentences."
 )
 _LEGEND_OF_CHANGES = (
     "Errors that went down have a change below 0; where a change has no interval of its own, compare the two "
@@ -50,13 +54,17 @@ def render(inputs: LeaderboardInputs) -> str:
     """
     answer = _answer(inputs)
     top = [f"**{inline(answer.verdict)}** {inline(answer.finding)}".rstrip(), *map(inline, answer.numbers)]
+    if worse := what_got_worse(inputs):
+        top.append(inline(worse))
+    if inputs.page is not None:
+        top.append(f"{link('The same page with figures and sound', inputs.page)}, one file.")
     legend = f"{_LEGEND} {_LEGEND_OF_CHANGES}" if inputs.stage == "trained" else _LEGEND
     sections = [part(inputs) for part in _SECTIONS]
     return "\n\n".join([f"# {_title(inputs)}", *top, legend, *sections]) + "\n"
 
 
 def headline(inputs: LeaderboardInputs) -> str:
-    """The top of the page as plain text: two or three lines for a terminal."""
+    """The top of the page as plain text: some lines for a terminal, the answer first."""
     answer = _answer(inputs)
     return "\n".join([f"{answer.verdict} {answer.finding}".rstrip(), *answer.numbers])
 
@@ -81,9 +89,10 @@ class _Answer:
 
 
 def _answer(inputs: LeaderboardInputs) -> _Answer:
+    free = free_alternative(inputs)
     if inputs.comparison is not None and inputs.decision is not None:
-        return _answer_if_trained(inputs, inputs.comparison, inputs.decision)
-    numbers = [_baseline_numbers(inputs)]
+        return _answer_if_trained(inputs, inputs.comparison, inputs.decision, free)
+    numbers = [_baseline_numbers(inputs), *([free] if free else [])]
     if inputs.gate is not None and not inputs.gate.open:
         return _Answer("Nothing was trained: the gate is closed.", inputs.gate.advice, numbers)
     verdict = "Baseline only: nothing has been trained yet."
@@ -102,7 +111,9 @@ def _baseline_numbers(inputs: LeaderboardInputs) -> str:
     return f"Held-out rows: {'; '.join(rates)}."
 
 
-def _answer_if_trained(inputs: LeaderboardInputs, comparison: Comparison, decision: Decision) -> _Answer:
+def _answer_if_trained(
+    inputs: LeaderboardInputs, comparison: Comparison, decision: Decision, free: str
+) -> _Answer:
     verdict = "Keep the new model." if decision.promote else "Do not keep the new model."
     ker = comparison.priority_ker
     findings, numbers = [], []
@@ -118,6 +129,8 @@ def _answer_if_trained(inputs: LeaderboardInputs, comparison: Comparison, decisi
     if not decision.promote:
         findings.append(decision.advice)
     numbers.append(_general_and_unseen(comparison))
+    if free:
+        numbers.append(free)
     return _Answer(verdict, " ".join(findings), numbers)
 
 

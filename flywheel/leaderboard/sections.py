@@ -5,16 +5,27 @@ from collections.abc import Callable, Mapping
 
 from flywheel.leaderboard.figures import figure_description
 from flywheel.leaderboard.inputs import LeaderboardInputs
-from flywheel.leaderboard.lines import Line, ker_table, not_measured, paired, rate_table, section
+from flywheel.leaderboard.lines import (
+    Line,
+    chance,
+    count_table,
+    difference_of,
+    ker_table,
+    mcnemar_cell,
+    not_measured,
+    paired,
+    rate_table,
+    section,
+)
 from flywheel.leaderboard.markdown import image, inline
-from flywheel.scoring.comparison import SliceComparison
-from flywheel.scoring.intervals import Estimate
+from flywheel.scoring.comparison import KeywordChange, RateChange, SliceComparison
+from flywheel.scoring.intervals import LEAST_CHANGES, LEAST_ROWS, Estimate
 from flywheel.terms import RECORDING
-from flywheel.wording import counted, listed, negated
+from flywheel.wording import carries, counted, listed, misses, negated, p_value
 
 __all__ = ["TERMS_SHOWN", "by_category", "by_noise", "by_source", "by_term", "headline_metrics"]
 
-TERMS_SHOWN = 50
+TERMS_SHOWN = 15
 """A page is read, not searched: further terms are in `results.csv`."""
 
 _SNR = re.compile(r"snr_(-?\d+)db")
@@ -25,41 +36,65 @@ def headline_metrics(inputs: LeaderboardInputs) -> str:
     """Section 1: WER, CER, KER and SER on held-out rows."""
     changes = _changes(inputs)
 
-    def line(metric: str) -> Line:
-        rates = inputs.both(lambda scores: scores.metric("held_out", metric))
-        return Line(metric.upper(), *rates, changes.get(metric), _NO_ROWS)
+    def line(label: str, metric: str, rates: tuple[Estimate | None, Estimate | None], absent: str) -> Line:
+        change = changes.get(metric)
+        more = (chance(None if change is None else change.improvement),)
+        return Line(label, *rates, None if change is None else difference_of(change), absent, more)
 
-    lines = [line(metric) for metric in ("wer", "cer", "ker", "ser")]
+    lines = [
+        line(metric.upper(), metric, inputs.metrics("held_out", metric), _NO_ROWS)
+        for metric in ("wer", "cer", "ker", "ser")
+    ]
     note = ""
     if inputs.priority_categories:
         note = " The gate and the decision look at the line in bold."
         label = f"**KER, {listed(inputs.priority_categories)} only**"
         absent = "not each of these has a held-out row"
-        lines.append(Line(label, *inputs.both(inputs.priority_ker), changes.get("priority_ker"), absent))
+        lines.append(line(label, "priority_ker", inputs.both(inputs.priority_ker), absent))
+    if inputs.stage == "trained":
+        note += (
+            " The last column says how sure the direction is: with terms and sentences drawn again and again, how "
+            "often the rate fell."
+        )
     return section(
         "1. Headline",
         "How to read: these rows were held out from training. All are error rates, so lower is better. WER: "
         "wrong words for each word said. CER: the same for characters. KER: clinical terms missed, of those "
         f"said. SER: sentences with any error.{note}",
-        rate_table("metric", lines, trained=inputs.stage == "trained"),
+        rate_table("metric", lines, trained=inputs.stage == "trained", more=["probability of improvement"]),
     )
 
 
 def by_category(inputs: LeaderboardInputs) -> str:
-    """Section 2, with the figure where there is one."""
+    """Section 2: with the exact test of each category, and all of them corrected together."""
+    held_out = _held_out(inputs)
+    changes = {} if held_out is None else held_out.by_category
     priority = inputs.priority_categories
+    levels = _levels(inputs, "entity_category")
+    lines = []
+    for name in sorted(levels):
+        change = changes.get(name)
+        lines.append(
+            Line(
+                f"**{inline(name)}**" if name in priority else inline(name),
+                *levels[name],
+                None if change is None else negated(change.absolute_drop),
+                more=_tests(change) if changes else (),
+            )
+        )
     text = "How to read: which kinds of term are missed."
     if priority:
         text += f" The decision looks at {listed(priority)}, in bold."
+    if changes:
+        text += (
+            " p: exact McNemar test of the rows that changed. Where several categories are looked at, one is soon "
+            f"low by chance: the last column is corrected for the {len(changes)} of them (Holm)."
+        )
     return section(
         "2. KER by entity_category",
         text,
-        _levels_table(
-            inputs,
-            "entity_category",
-            label=lambda name: f"**{inline(name)}**" if name in priority else inline(name),
-        ),
-        image(figure_description(inputs), inputs.figure) if inputs.figure else "",
+        _levels_table(inputs, "entity_category", lines, more=("p", "p (Holm)") if changes else ()),
+        _figure(inputs, "category"),
     )
 
 
@@ -82,7 +117,8 @@ def by_source(inputs: LeaderboardInputs) -> str:
         "How to read: where the pronunciation came from. A low KER for `override` and `merriam-webster` "
         "beside a high one for `..._g2p` means that the test speech was mispronounced: mend pronunciations, "
         f"do not train.{note}",
-        _levels_table(inputs, "ipa_source"),
+        _levels_table(inputs, "ipa_source", _level_lines(inputs, "ipa_source")),
+        _figure(inputs, "source"),
     )
 
 
@@ -92,48 +128,80 @@ def by_noise(inputs: LeaderboardInputs) -> str:
         "4. KER by noise_level",
         "How to read: from clean speech down to the loudest noise; the fewer decibels (dB), the louder. "
         "Misses in noise alone ask for noisier training rows, misses in clean speech for more of the terms.",
-        _levels_table(inputs, "noise_level", order=_loudness),
+        _levels_table(inputs, "noise_level", _level_lines(inputs, "noise_level", order=_loudness)),
+        _figure(inputs, "noise"),
     )
 
 
 def by_term(inputs: LeaderboardInputs) -> str:
-    """Section 5: worst first, by the newest model."""
+    """Section 5: worst first, by the newest model; terms that it never missed are named below the table."""
     levels = _levels(inputs, "term")
-
-    def badness(term: str) -> tuple[float, float, int, str]:
-        before, after = levels[term]
-        latest = after or before
-        return (
-            -(latest.value if latest else 0.0),
-            -(before.value if before else 0.0),
-            -(latest.n if latest else 0),
-            term,
-        )
-
-    worst = sorted(levels, key=badness)
-    lines = [Line(inline(term), *levels[term]) for term in worst[:TERMS_SHOWN]]
-    rest = worst[TERMS_SHOWN:]
-    more = f"{counted(len(rest), 'more term')}, none of them worse, in `results.csv`." if rest else ""
+    worst = sorted(levels, key=lambda term: _badness(term, *levels[term]))
+    missed = [term for term in worst if misses(_newest(levels[term]))]
+    found = [term for term in worst if not misses(_newest(levels[term]))]
+    lines = [Line(inline(term), *levels[term]) for term in missed[:TERMS_SHOWN]]
+    rest = missed[TERMS_SHOWN:]
+    if not levels:
+        shown = f"{not_measured(_NO_ROWS)}."
+    elif lines:
+        shown = count_table("term", lines, trained=inputs.after is not None)
+    else:
+        shown = "No term was missed."
+    small = any(not carries(_newest(levels[term]).n) for term in missed[:TERMS_SHOWN])
+    note = f" A rate stands beside the counts from {LEAST_ROWS} rows on." if small else ""
     return section(
         "5. KER by term, worst first",
         "How to read: which terms to listen to first. Few rows stand behind each, so trust the order more "
-        "than the numbers.",
-        ker_table("term", lines, trained=inputs.after is not None) if lines else f"{not_measured(_NO_ROWS)}.",
-        more,
+        f"than the numbers.{note}",
+        shown,
+        f"{counted(len(rest), 'more term')}, none of them worse, in `results.csv`." if rest else "",
+        _never_missed(found, levels) if missed else "",
+        _figure(inputs, "terms"),
     )
 
 
-def _changes(inputs: LeaderboardInputs) -> Mapping[str, Estimate]:
-    held_out: SliceComparison | None = None
-    if inputs.comparison is not None:
-        held_out = inputs.comparison.slices.get("held_out")
+def _badness(term: str, before: Estimate | None, after: Estimate | None) -> tuple[float, float, int, str]:
+    latest = _newest((before, after))
+    return -latest.value, -(before.value if before else 0.0), -latest.n, term
+
+
+def _newest(sides: tuple[Estimate | None, Estimate | None]) -> Estimate:
+    before, after = sides
+    # One side has the level, or it would not be one.
+    return after or before or Estimate(0.0, None, None, 0)
+
+
+def _never_missed(terms: list[str], levels: Mapping[str, tuple[Estimate | None, Estimate | None]]) -> str:
+    if not terms:
+        return ""
+    named = ", ".join(f"{inline(term)} ({_newest(levels[term]).n})" for term in terms[:TERMS_SHOWN])
+    more = f" and {len(terms) - TERMS_SHOWN} more" if len(terms) > TERMS_SHOWN else ""
+    return f"Not missed (rows): {named}{more}."
+
+
+def _held_out(inputs: LeaderboardInputs) -> SliceComparison | None:
+    return None if inputs.comparison is None else inputs.comparison.slices.get("held_out")
+
+
+def _changes(inputs: LeaderboardInputs) -> Mapping[str, RateChange | KeywordChange]:
+    held_out = _held_out(inputs)
     if held_out is None:
         return {}
-    changes = {name: getattr(held_out, name).difference for name in ("wer", "cer", "ser")}
-    for name in ("ker", "priority_ker"):
-        if (change := getattr(held_out, name)) is not None:
-            changes[name] = negated(change.absolute_drop)
-    return changes
+    names = ("wer", "cer", "ser", "ker", "priority_ker")
+    return {name: change for name in names if (change := getattr(held_out, name)) is not None}
+
+
+def _tests(change: KeywordChange | None) -> tuple[str, str]:
+    if change is None:
+        return "-", "-"
+    if change.p_holm is None or change.mended + change.broken < LEAST_CHANGES:
+        return mcnemar_cell(change), "-"
+    return mcnemar_cell(change), p_value(change.p_holm)
+
+
+def _figure(inputs: LeaderboardInputs, name: str) -> str:
+    target = inputs.figures.get(name)
+    return image(figure_description(inputs, name), target) if target else ""
 
 
 def _levels(inputs: LeaderboardInputs, field: str) -> dict[str, tuple[Estimate | None, Estimate | None]]:
@@ -143,18 +211,22 @@ def _levels(inputs: LeaderboardInputs, field: str) -> dict[str, tuple[Estimate |
     )
 
 
-def _levels_table(
+def _level_lines(
     inputs: LeaderboardInputs,
     field: str,
     *,
     order: Callable[[str], tuple[float, str]] = lambda name: (0.0, name),
-    label: Callable[[str], str] = inline,
-) -> str:
+) -> list[Line]:
     levels = _levels(inputs, field)
-    if not levels:
+    return [Line(inline(name), *levels[name]) for name in sorted(levels, key=order)]
+
+
+def _levels_table(
+    inputs: LeaderboardInputs, field: str, lines: list[Line], more: tuple[str, ...] = ()
+) -> str:
+    if not lines:
         return f"{not_measured(_NO_ROWS)}."
-    lines = [Line(label(name), *levels[name]) for name in sorted(levels, key=order)]
-    return ker_table(field, lines, trained=inputs.after is not None)
+    return ker_table(field, lines, trained=inputs.after is not None, more=more)
 
 
 def _loudness(level: str) -> tuple[float, str]:

@@ -99,7 +99,7 @@ def _folder_files(data: DataFolder, folder: CycleFolder, root: str, scratch: Pat
 def _manifests(folder: CycleFolder) -> set[Path]:
     return {
         *(folder.manifest, folder.train, folder.development, folder.validation),
-        *(folder.baseline.rows, folder.next.rows),
+        *(folder.baseline.rows, folder.boosted.rows, folder.boosting_trials, folder.next.rows),
     }
 
 

@@ -207,8 +207,9 @@ def _artifact(run: CycleRun, name: str, kind: str, **more: Any) -> dict[str, Any
 
 
 def _page_artifact(run: CycleRun, folder: CycleFolder) -> dict[str, Any]:
+    """The markdown page and its figures. Not the HTML page: it holds sound, which is sent only where asked."""
     page = newest_page(folder)
-    pages = [] if page is None else [page, page.with_suffix(".png")]
+    pages = [] if page is None else [page, *sorted(page.parent.glob(f"{page.stem}.*.png"))]
     scores = [folder.baseline.scores, folder.next.scores]
     return _artifact(
         run,

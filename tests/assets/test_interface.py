@@ -1,9 +1,11 @@
 """What a person works with in the UI: a job by name, runs that can be found, answers at a glance, links to the code."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import dagster as dg
@@ -13,7 +15,10 @@ from assets.code_links import CODE_URL, with_code_links
 from assets.corpus import term_seed
 from assets.cycles import CYCLE_TAG, CYCLES, OUTCOME_TAG, OWNERS
 from assets.definitions import defs
+from assets.leaderboard import DecisionConfig
+from flywheel.decision import DecisionSettings
 from flywheel.errors import FlywheelError
+from flywheel.files import read_json
 from tests.cycle_on_disk import baseline_cycle, trained_cycle
 
 REPOSITORY = Path(__file__).parents[2]
@@ -183,3 +188,27 @@ class TestCodeLinks:
             text=True,
         )
         assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+class TestTheLeaderboard:
+    def test_it_answers_in_the_ui_without_a_file_beside_it(
+        self, data: Path, instance: dg.DagsterInstance
+    ) -> None:
+        folder = trained_cycle(data, boosted=True)
+        _run, metadata = made(instance, "decision", "leaderboard")
+        shown = metadata["leaderboard"]
+        page, headline = str(shown["leaderboard"]), str(shown["headline"])
+        assert headline.startswith("Keep the new model.")
+        assert "](data:image/png;base64," in page
+        assert not re.findall(r"\]\((?!data:)", page), "the UI shows no file beside the page"
+        assert len(page) < 400_000, "Dagster keeps it with every event"
+        assert shown["page"] == str(folder.leaderboard(2))
+        assert shown["page with figures and sound"] == str(folder.leaderboard_html(2))
+        alternative = read_json(folder.decision)["alternative"]
+        assert alternative.startswith("Phrase boosting alone (alpha 1, 9 terms, no training)")
+        assert alternative in headline and alternative in page
+
+    def test_what_a_decision_asks_for_is_what_the_domain_asks_for(self) -> None:
+        assert DecisionConfig().model_dump() == {
+            name: value for name, value in asdict(DecisionSettings()).items() if name != "small_drop"
+        }

@@ -8,6 +8,7 @@ import pytest
 
 from flywheel.cycles import CycleFolder
 from flywheel.files import read_json
+from flywheel.scoring import CLINICAL
 from flywheel.tracking import cycle_record, eval_figures, losses_in, portable_manifests
 from tests.cycle_on_disk import EPOCHS, LINES, baseline_cycle, trained_cycle
 
@@ -109,7 +110,7 @@ def test_the_configuration_says_what_the_cycle_was_run_with(trained: CycleFolder
     assert config["hyperparameters"] == read_json(trained.training_run_info)["hyperparameters"]
     assert config["split"]["seed"] == 42 and config["seed"] == 42
     assert config["gate"]["priority_categories"] == ["drug"]
-    assert config["normalizer"] == "flywheel_clinical 1"
+    assert config["normalizer"] == CLINICAL.label
     assert len(config["manifest"]) == 64
     assert config["base"]["name"] == "bundled" and "file" not in config["base"]
     assert "torch" in config["versions"]

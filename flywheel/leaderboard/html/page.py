@@ -1,0 +1,108 @@
+"""The leaderboard as one HTML file, which needs neither a server nor a network nor a second file."""
+
+import hashlib
+from base64 import b64encode
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from string import Template
+
+from flywheel.leaderboard.html.answer import number_tiles, tone, unknowns, why
+from flywheel.leaderboard.html.elements import Html, anchored
+from flywheel.leaderboard.html.evidence import alternatives, confusions, doses, figures, slices
+from flywheel.leaderboard.html.players import Player
+from flywheel.leaderboard.html.reading import how_to_read, provenance
+from flywheel.leaderboard.html.rows import rows_to_hear
+from flywheel.leaderboard.inputs import LeaderboardInputs
+from flywheel.leaderboard.page import headline
+from flywheel.pages import part, theme
+
+__all__ = ["render_html"]
+
+_PARTS = Path(__file__).parent
+_ICONS = {
+    "good": '<path d="M5 12.5l4.5 4.5L19 7.5"/>',
+    "bad": '<path d="M6.5 6.5l11 11M17.5 6.5l-11 11"/>',
+    "plain": '<path d="M12 7v6M12 16.6v.4"/>',
+}
+_LINKS = {
+    "why": "Why",
+    "unknown": "Not known",
+    "figures": "Terms",
+    "heard": "Heard instead",
+    "slices": "How far",
+    "alternatives": "Alternative",
+    "doses": "Doses",
+    "listen": "Listen",
+    "reading": "How to read",
+    "provenance": "Provenance",
+}
+
+
+def render_html(inputs: LeaderboardInputs, players: Sequence[Player] = ()) -> str:
+    """The page; equal for equal input.
+
+    Args:
+        inputs: what the markdown page is rendered from, too.
+        players: the rows to listen to, worst first, see `players_of`.
+
+    Raises:
+        ScoresError: scores are not of the shape that scoring writes.
+    """
+    verdict, finding = _answer(inputs)
+    sections = [
+        Html(f'<div class="pair">\n{why(inputs)}\n{unknowns(inputs)}\n</div>'),
+        figures(inputs),
+        confusions(inputs),
+        slices(inputs),
+        alternatives(inputs),
+        doses(inputs),
+        rows_to_hear(inputs, players),
+        how_to_read(inputs),
+        provenance(inputs),
+    ]
+    body = "\n".join(str(each) for each in sections if each)
+    script = part(_PARTS, "page.js")
+    return (
+        Template(part(_PARTS, "page.html")).substitute(
+            title=escape(f"{verdict} {_cycles(inputs)}"),
+            # The page's own script is the only one that runs, whatever else may come to stand in it.
+            script_hash=b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+            style=f"{theme()}\n{part(_PARTS, 'page.css')}",
+            script=script,
+            cycles=escape(_cycles(inputs)),
+            tone=tone(inputs),
+            icon=_ICONS[tone(inputs)],
+            verdict=escape(verdict),
+            finding=escape(finding),
+            tiles=str(number_tiles(inputs)),
+            links=_contents(body),
+            sections=body,
+        )
+        + "\n"
+    )
+
+
+def _answer(inputs: LeaderboardInputs) -> tuple[str, str]:
+    """The verdict, which is the headline's first sentence, and what was found."""
+    verdict, stop, finding = headline(inputs).splitlines()[0].partition(". ")
+    return f"{verdict}{'.' if stop else ''}", finding
+
+
+def _cycles(inputs: LeaderboardInputs) -> str:
+    match inputs.stage:
+        case "trained":
+            return f"Leaderboard: cycle {inputs.cycle + 1} beside cycle {inputs.cycle}"
+        case "gate_closed":
+            return f"Leaderboard: cycle {inputs.cycle}, not trained"
+        case "baseline":
+            return f"Leaderboard: cycle {inputs.cycle}, baseline only"
+
+
+def _contents(body: str) -> str:
+    there = [
+        Html(f"<li>{anchored(name, title)}</li>")
+        for name, title in _LINKS.items()
+        if f'<h2 id="{name}">' in body
+    ]
+    return "".join(map(str, there))

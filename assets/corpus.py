@@ -28,7 +28,7 @@ from flywheel.files import sha256_of_file
 from flywheel.manifest import ManifestError, content_hash, read_manifest, write_manifest
 from flywheel.pronunciation.lexicon import read_lexicon
 from flywheel.recordings import read_recordings
-from flywheel.sentences import cycle_sentences, read_sentences, write_sentences
+from flywheel.sentences import BUNDLED_GENERAL_SENTENCES, cycle_sentences, read_sentences, write_sentences
 from flywheel.terms import UNSEEN_ENGINE, read_term_seed, write_term_seed
 from resources.data_folder import DataFolder
 from resources.speech.resource import Speech
@@ -76,6 +76,19 @@ def term_seed(
         )
 
 
+class SentencesConfig(dg.Config):
+    """`general_file`: a CSV `wording,sentence` of sentences without terms, the wording `clinical` or `everyday`; by
+    default `FLYWHEEL_GENERAL`, then the bundled ones."""
+
+    general_file: str = ""
+
+    @property
+    def path(self) -> Path:
+        """The file that is read."""
+        chosen = self.general_file or os.environ.get("FLYWHEEL_GENERAL")
+        return Path(chosen) if chosen else BUNDLED_GENERAL_SENTENCES
+
+
 @dg.asset(
     group_name="corpus",
     kinds={"json"},
@@ -88,13 +101,17 @@ def term_seed(
         "and general sentences without any term. Sentences of earlier cycles stay as they were."
     ),
 )
-def sentences(context: dg.AssetExecutionContext, data: DataFolder) -> dg.MaterializeResult:
+def sentences(
+    context: dg.AssetExecutionContext, config: SentencesConfig, data: DataFolder
+) -> dg.MaterializeResult:
     """Compose the sentences of the terms that are new; keep those of the last cycle."""
     with cycle_step(context) as cycle:
         folder = data.cycle(cycle)
         before = latest_earlier(data.path, cycle, folder.sentences.name)
         composed = cycle_sentences(
-            read_term_seed(folder.term_seed), earlier=read_sentences(before) if before else ()
+            read_term_seed(folder.term_seed),
+            earlier=read_sentences(before) if before else (),
+            general_file=config.path,
         )
         for warning in composed.warnings:
             context.log.warning(warning)

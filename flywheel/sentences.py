@@ -126,16 +126,18 @@ class CycleSentences:
     warnings: tuple[str, ...]
 
 
-def cycle_sentences(terms: Sequence[Term], *, earlier: Sequence[Sentence] = ()) -> CycleSentences:
-    """The sentences of a cycle from the bundled carriers and general sentences.
+def cycle_sentences(
+    terms: Sequence[Term], *, earlier: Sequence[Sentence] = (), general_file: Path = BUNDLED_GENERAL_SENTENCES
+) -> CycleSentences:
+    """The sentences of a cycle from the bundled carriers and the general sentences of `general_file`.
 
     A general sentence that holds one of the terms would be no control for forgetting: it is left out, with
-    a warning. `earlier` and what is raised are as for `compose_sentences`.
+    a warning. `earlier` and what is raised are as for `compose_sentences` and `read_general_sentences`.
     """
     clinical = compose_sentences(terms, read_carriers(), earlier=earlier)
     names = [term.text for term in terms]
     general, warnings = [], []
-    for sentence in read_general_sentences():
+    for sentence in read_general_sentences(general_file):
         if found := terms_in(sentence.text, names):
             warnings.append(f"general sentence left out, it holds {', '.join(found)}: {sentence.text}")
         else:

@@ -16,6 +16,7 @@ import pytest
 
 from assets.definitions import defs
 from flywheel.files import read_jsonl, write_jsonl
+from flywheel.sentences import read_sentences
 
 REPOSITORY = Path(__file__).parents[2]
 HEADER = "term,entity_category\n"
@@ -101,7 +102,7 @@ def place(spoken: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         manifest = copy.cycle / "manifest.jsonl"
         manifest.write_text(manifest.read_text().replace(str(spoken.data), str(copy.data)))
         monkeypatch.setenv("FLYWHEEL_DATA", str(copy.data))
-        for name in ("FLYWHEEL_SEED", "FLYWHEEL_BASE", "FLYWHEEL_COMPUTE"):
+        for name in ("FLYWHEEL_SEED", "FLYWHEEL_GENERAL", "FLYWHEEL_BASE", "FLYWHEEL_COMPUTE"):
             monkeypatch.delenv(name, raising=False)
         yield copy
 
@@ -151,6 +152,29 @@ def test_the_seed_of_the_environment_is_refused_alike(
     ran = place.materialize("term_seed")
     assert not ran.success
     assert "sead.csv" in ran.errors
+
+
+def test_general_sentences_of_ones_own_take_the_place_of_the_bundled_ones(
+    place: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    general = place.root / "general.csv"
+    general.write_text("wording,sentence\neveryday,the ferry to the island leaves at noon\n")
+    monkeypatch.setenv("FLYWHEEL_GENERAL", str(general))
+    assert place.materialize("sentences").success
+    spoken = read_sentences(place.cycle / "sentences.jsonl")
+    assert [sentence.text for sentence in spoken if sentence.term is None] == [
+        "the ferry to the island leaves at noon"
+    ]
+
+
+def test_wrong_general_sentences_are_refused(place: Workplace) -> None:
+    general = place.root / "general.csv"
+    general.write_text("wording,sentence\nformal,The ferry leaves at noon\n")
+    before = place.contents()
+    ran = place.materialize("sentences", sentences={"general_file": str(general)})
+    assert not ran.success
+    assert [part for part in (str(general), "line 2", "'formal'", "everyday") if part not in ran.errors] == []
+    assert place.contents() == before
 
 
 @pytest.mark.parametrize(

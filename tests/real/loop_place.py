@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from flywheel.sentences import BUNDLED_GENERAL_SENTENCES
+
 REPOSITORY = Path(__file__).parents[2]
 SEED = """term,entity_category
 cefazolin,drug
@@ -20,11 +22,19 @@ furosemide,drug
 ferritin,lab
 bronchoscopy,procedure
 """
+GENERAL_SENTENCES = 120
 REDUCED: Mapping[str, Any] = {
-    "split": {"replay_fraction": 0.1},
+    "split": {"replay_fraction": 0.25},
+    "boosted_eval": {"alphas": [1.0], "clinical_rows": 20, "general_rows": 20},
     "adapted_model": {"hyperparameters": {"max_epochs": 1}},
 }
 """One pass over few rows: what the model is like afterwards is no concern of these tests."""
+
+
+def write_general_sentences(path: Path) -> None:
+    """The first of the bundled general sentences: enough for a control, and soon spoken."""
+    lines = BUNDLED_GENERAL_SENTENCES.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[: 1 + GENERAL_SENTENCES]))
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,7 @@ class Place:
         self.root.mkdir(parents=True, exist_ok=True)
         shutil.copy(REPOSITORY / "dagster.yaml", self.root)
         (self.root / "seed.csv").write_text(self.seed)
+        write_general_sentences(self.root / "general.csv")
 
     @property
     def data(self) -> Path:
@@ -79,6 +90,7 @@ class Place:
                     "DAGSTER_HOME": str(self.root),
                     "FLYWHEEL_DATA": str(self.data),
                     "FLYWHEEL_SEED": str(self.root / "seed.csv"),
+                    "FLYWHEEL_GENERAL": str(self.root / "general.csv"),
                     "FLYWHEEL_SECOND_ENGINE": "off",
                     **self.variables,
                 },

@@ -21,6 +21,7 @@ from flywheel.cycles import CycleFolder
 from flywheel.files import write_json, write_text
 from flywheel.growth import write_offered
 from tests.cycle_on_disk import baseline_cycle
+from tests.real.loop_place import write_general_sentences
 
 pytestmark = pytest.mark.real
 
@@ -155,6 +156,7 @@ class Service:
 def flywheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
     """The service with a cycle1 that had three terms and a closed gate; nothing runs yet."""
     shutil.copy(REPOSITORY / "dagster.yaml", tmp_path)
+    write_general_sentences(tmp_path / "general.csv")
     # A cycle that stops at its gate takes half a minute; one that trains takes minutes.
     write_json(tmp_path / "run.json", {"ops": {"gate": {"config": {"minimum_rows": 100_000}}}})
     # Dagster's storage lies where the process works.
@@ -165,6 +167,7 @@ def flywheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Servic
         "PYTHONWARNINGS": "ignore",
         "FLYWHEEL_DATA": tmp_path / "data",
         "FLYWHEEL_SEED": tmp_path / "seed.csv",
+        "FLYWHEEL_GENERAL": tmp_path / "general.csv",
         "FLYWHEEL_RUN_CONFIG": tmp_path / "run.json",
         "FLYWHEEL_GROWTH_SECONDS": 1,
     }.items():

@@ -60,6 +60,7 @@ class Ui:
             "DAGSTER_HOME": str(self.place.root),
             "FLYWHEEL_DATA": str(self.place.data),
             "FLYWHEEL_SEED": str(self.place.root / "seed.csv"),
+            "FLYWHEEL_GENERAL": str(self.place.root / "general.csv"),
         }
 
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:

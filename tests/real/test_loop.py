@@ -62,7 +62,7 @@ class TestGateOpen:
         page = (turned.place.cycle / "leaderboard_cycle2.md").read_text(encoding="utf-8")
         assert f"{verdict[2]} the new model." in page
 
-    @pytest.mark.parametrize("evaluation", ["baseline", "next"])
+    @pytest.mark.parametrize("evaluation", ["baseline", "boosted", "next"])
     @pytest.mark.parametrize("file", ["scores.json", "scores_published.json"])
     def test_scores_are_over_the_rows_of_the_split(self, turned: Any, evaluation: str, file: str) -> None:
         folder = turned.place.cycle / evaluation
@@ -92,6 +92,16 @@ class TestGateOpen:
         assert [row["id"] for row in heard[0]] == [row["id"] for row in heard[1]]
         assert all(isinstance(row["pred_text"], str) for rows in heard for row in rows)
         assert heard[0] != heard[1]  # training changed something
+
+    def test_boosting_was_tried_on_rows_that_are_not_held_out(self, turned: Any) -> None:
+        cycle = turned.place.cycle
+        boosting = json_of(cycle / "boosting.json")
+        assert [trial["alpha"] for trial in boosting["trials"]] == [0.0, 1.0]
+        assert boosting["alpha"] in (0.0, 1.0)
+        tried = read_manifest(cycle / "boosted" / "trials.jsonl")
+        assert {row.subset for row in tried} <= {"development", "train", "replay"}
+        page = (cycle / "leaderboard_cycle2.md").read_text(encoding="utf-8")
+        assert json_of(cycle / "decision.json")["alternative"].split(":")[0] in page.replace("\\", "")
 
     def test_the_trainer_saw_the_rows_of_its_manifests(self, turned: Any) -> None:
         cycle = turned.place.cycle
@@ -154,7 +164,7 @@ class TestGateOpen:
         again = turned.place.run()
         assert again.exit_code == 0, again.lines[-6000:]
         assert changed(turned.contents, turned.place.contents()) == []
-        for asset in ("baseline_eval", "adapted_model", "next_eval"):
+        for asset in ("baseline_eval", "boosted_eval", "adapted_model", "next_eval"):
             latest, first = turned.place.materialisations(asset)
             assert (latest["cache_hits"], first["cache_hits"]) == (1, 0), asset
         latest, _first = turned.place.materialisations("speech")
@@ -194,6 +204,12 @@ class TestGateClosed:
     def test_what_follows_is_skipped(self, closed: Any, asset: str) -> None:
         place, _ran = closed
         assert place.materialisations(asset) == []
+
+    def test_what_something_free_would_have_done_is_measured_all_the_same(self, closed: Any) -> None:
+        place, _ran = closed
+        page = (place.cycle / "leaderboard_cycle1.md").read_text(encoding="utf-8")
+        assert "| base as it is |" in page
+        assert "terms boosted while decoding" in page
 
     def test_nothing_of_a_training_is_there(self, closed: Any) -> None:
         place, _ran = closed

@@ -7,13 +7,14 @@ import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from flywheel.errors import FlywheelError
 from flywheel.leaderboard.inputs import LeaderboardInputs
+from flywheel.leaderboard.levels import Levels, held_out_levels, loudness, worst_first
 from flywheel.pages.drawings import inline_svg
 from flywheel.scoring.intervals import Estimate
-from flywheel.wording import carries, counted, listed, missed_of, misses, percent
+from flywheel.wording import carries, counted, listed, missed_of, percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,8 +25,6 @@ __all__ = ["FIGURES", "figure_description", "figure_levels", "figure_title", "re
 FIGURES = ("category", "noise", "source", "terms")
 """The names of the figures, in the order in which a page shows them."""
 
-Levels: TypeAlias = Mapping[str, tuple[Estimate | None, Estimate | None]]
-"""The KER of each level of a breakdown, before and after; None where a side has no such row, or is not there."""
 
 DOTS_PER_INCH = 144
 # Narrow enough that the labels can be read on a phone, where the drawing is as wide as the screen.
@@ -77,12 +76,10 @@ def figure_levels(inputs: LeaderboardInputs, name: str) -> Levels:
     Terms stand worst first; categories and sources by name, and noise from clean to loud, all terms together last.
     """
     field = _subject(name).field
-    before = inputs.before.ker_by("held_out", field)
-    after = {} if inputs.after is None else inputs.after.ker_by("held_out", field)
-    levels = {level: (before.get(level), after.get(level)) for level in dict.fromkeys([*before, *after])}
+    levels = held_out_levels(inputs, field)
     if name == "terms":
-        return dict(sorted(levels.items(), key=lambda item: _badness(*item)))
-    order: Callable[[str], tuple[float, str]] = _loudness if name == "noise" else lambda level: (0.0, level)
+        return {term: levels[term] for term in worst_first(levels)}
+    order: Callable[[str], tuple[float, str]] = loudness if name == "noise" else lambda level: (0.0, level)
     ordered = {level: levels[level] for level in sorted(levels, key=order)}
     if len(ordered) > 1:
         ordered[_ALL] = inputs.both(lambda scores: scores.metric("held_out", "ker"))
@@ -316,21 +313,6 @@ def _value(ker: Estimate) -> str:
 
 def _rows(kers: tuple[Estimate | None, Estimate | None]) -> str:
     return " / ".join(dict.fromkeys(str(ker.n) for ker in kers if ker is not None))
-
-
-def _badness(term: str, kers: tuple[Estimate | None, Estimate | None]) -> tuple[float, float, int, str]:
-    before, after = kers
-    latest = after or before
-    if latest is None:
-        return 0.0, 0.0, 0, term
-    return -latest.value, -(before.value if before else 0.0), -misses(latest), term
-
-
-def _loudness(level: str) -> tuple[float, str]:
-    if level == "clean":
-        return -1000.0, level
-    decibels = level.removeprefix("snr_").removesuffix("db")
-    return (-float(decibels) if decibels.lstrip("-").isdigit() else 1000.0), level
 
 
 def _subject(name: str) -> _Subject:

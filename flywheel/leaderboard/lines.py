@@ -1,6 +1,6 @@
 """Lines of the page's tables: a rate before, beside it the same after, and what changed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flywheel.leaderboard.markdown import inline, table
@@ -30,7 +30,6 @@ __all__ = [
     "mcnemar_cell",
     "missed_cell",
     "not_measured",
-    "paired",
     "rate_cell",
     "rate_table",
     "section",
@@ -123,14 +122,6 @@ def count_table(first: str, lines: Sequence[Line], *, trained: bool) -> str:
         rates = ["-" if ker is None or not carries(ker.n) else percent_with_interval(ker) for ker in kers]
         rows.append([line.label, line.rows, *map(missed_cell, kers), *(rates if carried else [])])
     return table(header, rows)
-
-
-def paired(
-    before: Mapping[str, Estimate], after: Mapping[str, Estimate] | None
-) -> dict[str, tuple[Estimate | None, Estimate | None]]:
-    """The levels of a breakdown before and after; one that only one side has is None on the other."""
-    levels = dict.fromkeys([*before, *(after or {})])
-    return {level: (before.get(level), (after or {}).get(level)) for level in levels}
 
 
 def missed_cell(ker: Estimate | None) -> str:

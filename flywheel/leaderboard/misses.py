@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from flywheel.leaderboard.inputs import LeaderboardInputs
 from flywheel.leaderboard.lines import Line, rate_table, section
 from flywheel.leaderboard.markdown import code, inline, prose, table
+from flywheel.leaderboard.slices import SUBSETS_IN_WORDS
 from flywheel.misses import Cause, HeardInstead, MissedTerm, Misses, RowToHear
 from flywheel.score_reading import ScoreReader
 from flywheel.wording import counted
@@ -23,12 +24,6 @@ _HOW_TO_MEND: Mapping[Cause, str] = {
     "pronunciation": "listening, and an override of the pronunciation",
     "noise": "noisier training rows",
     "model": "training on more of the term",
-}
-_SUBSETS = {
-    "validation": "held out",
-    "unseen_voice": "unseen voice",
-    "unseen_term": "unseen term",
-    "unseen_engine": "unseen synthesiser",
 }
 
 
@@ -90,7 +85,7 @@ def _rows_table(rows: Sequence[RowToHear]) -> str:
                 *(str(number), inline(row.term), inline(row.heard) or _LEFT_OUT),
                 "-" if row.phone_distance is None else f"{row.phone_distance:.2f}",
                 *(
-                    _SUBSETS.get(row.subset, inline(row.subset)),
+                    SUBSETS_IN_WORDS.get(row.subset, inline(row.subset)),
                     inline(row.voice_id),
                     inline(row.noise_level),
                 ),

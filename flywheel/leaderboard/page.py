@@ -27,7 +27,7 @@ from flywheel.wording import (
     rate,
 )
 
-__all__ = ["headline", "render"]
+__all__ = ["Answer", "answer_of", "headline", "render", "title"]
 
 _SECTIONS = (
     *(headline_metrics, by_category, by_source, by_noise, by_term),
@@ -52,7 +52,7 @@ def render(inputs: LeaderboardInputs) -> str:
     Raises:
         ScoresError: scores are not of the shape that scoring writes.
     """
-    answer = _answer(inputs)
+    answer = answer_of(inputs)
     top = [f"**{inline(answer.verdict)}** {inline(answer.finding)}".rstrip(), *map(inline, answer.numbers)]
     if worse := what_got_worse(inputs):
         top.append(inline(worse))
@@ -60,16 +60,17 @@ def render(inputs: LeaderboardInputs) -> str:
         top.append(f"{link('The same page with figures and sound', inputs.page)}, one file.")
     legend = f"{_LEGEND} {_LEGEND_OF_CHANGES}" if inputs.stage == "trained" else _LEGEND
     sections = [part(inputs) for part in _SECTIONS]
-    return "\n\n".join([f"# {_title(inputs)}", *top, legend, *sections]) + "\n"
+    return "\n\n".join([f"# {title(inputs)}", *top, legend, *sections]) + "\n"
 
 
 def headline(inputs: LeaderboardInputs) -> str:
     """The top of the page as plain text: some lines for a terminal, the answer first."""
-    answer = _answer(inputs)
+    answer = answer_of(inputs)
     return "\n".join([f"{answer.verdict} {answer.finding}".rstrip(), *answer.numbers])
 
 
-def _title(inputs: LeaderboardInputs) -> str:
+def title(inputs: LeaderboardInputs) -> str:
+    """Which cycles the page is about."""
     match inputs.stage:
         case "trained":
             return f"Leaderboard: cycle {inputs.cycle + 1} beside cycle {inputs.cycle}"
@@ -80,7 +81,7 @@ def _title(inputs: LeaderboardInputs) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
+class Answer:
     """What everyone should know: sentences to read aloud, then the numbers behind them, one line each."""
 
     verdict: str
@@ -88,19 +89,20 @@ class _Answer:
     numbers: Sequence[str]
 
 
-def _answer(inputs: LeaderboardInputs) -> _Answer:
+def answer_of(inputs: LeaderboardInputs) -> Answer:
+    """What stands at the top of the page, whatever its form."""
     free = free_alternative(inputs)
     if inputs.comparison is not None and inputs.decision is not None:
         return _answer_if_trained(inputs, inputs.comparison, inputs.decision, free)
     numbers = [_baseline_numbers(inputs), *([free] if free else [])]
     if inputs.gate is not None and not inputs.gate.open:
-        return _Answer("Nothing was trained: the gate is closed.", inputs.gate.advice, numbers)
+        return Answer("Nothing was trained: the gate is closed.", inputs.gate.advice, numbers)
     verdict = "Baseline only: nothing has been trained yet."
     if inputs.gate is not None:
-        return _Answer(verdict, inputs.gate.advice, numbers)
+        return Answer(verdict, inputs.gate.advice, numbers)
     ker = inputs.priority_ker(inputs.before)
     finding = "" if ker is None else f"The recogniser misses {missed_of(ker)} {_mentions(inputs)}."
-    return _Answer(verdict, finding, numbers)
+    return Answer(verdict, finding, numbers)
 
 
 def _baseline_numbers(inputs: LeaderboardInputs) -> str:
@@ -113,7 +115,7 @@ def _baseline_numbers(inputs: LeaderboardInputs) -> str:
 
 def _answer_if_trained(
     inputs: LeaderboardInputs, comparison: Comparison, decision: Decision, free: str
-) -> _Answer:
+) -> Answer:
     verdict = "Keep the new model." if decision.promote else "Do not keep the new model."
     ker = comparison.priority_ker
     findings, numbers = [], []
@@ -131,7 +133,7 @@ def _answer_if_trained(
     numbers.append(_general_and_unseen(comparison))
     if free:
         numbers.append(free)
-    return _Answer(verdict, " ".join(findings), numbers)
+    return Answer(verdict, " ".join(findings), numbers)
 
 
 def _general_and_unseen(comparison: Comparison) -> str:

@@ -7,7 +7,7 @@ from flywheel.leaderboard.inputs import LeaderboardInputs
 from flywheel.leaderboard.lines import section
 from flywheel.leaderboard.markdown import inline, table
 
-__all__ = ["provenance", "split_table"]
+__all__ = ["provenance", "shown_value", "split_table"]
 
 
 def provenance(inputs: LeaderboardInputs) -> str:
@@ -26,7 +26,7 @@ def provenance(inputs: LeaderboardInputs) -> str:
         "12. Provenance",
         table(
             ["what", "value"],
-            [[inline(name.replace("_", " ")), inline(_shown(value))] for name, value in facts],
+            [[inline(name.replace("_", " ")), inline(shown_value(value))] for name, value in facts],
             numbers_from=2,
         ),
         split_table(inputs.split_counts),
@@ -45,11 +45,12 @@ def split_table(counts: Mapping[str, Mapping[str, int]]) -> str:
     return f"Rows of each subset:\n\n{table(['subset', *(inline(column) for column in columns)], rows)}"
 
 
-def _shown(value: Any) -> str:
+def shown_value(value: Any) -> str:
+    """A value of the provenance in a line, whatever it is: a text, a number, None, a list or a table of such."""
     if value is None:
         return "not known"
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_shown(part)}" for name, part in value.items())
+        return ", ".join(f"{name} {shown_value(part)}" for name, part in value.items())
     if isinstance(value, list | tuple):
-        return ", ".join(_shown(part) for part in value)
+        return ", ".join(shown_value(part) for part in value)
     return f"{value:.1f}" if isinstance(value, float) and abs(value) >= 100 else str(value)

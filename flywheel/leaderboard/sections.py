@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 from flywheel.leaderboard.figures import figure_description
 from flywheel.leaderboard.inputs import LeaderboardInputs
+from flywheel.leaderboard.levels import Levels, held_out_levels, loudness, newest, worst_first
 from flywheel.leaderboard.lines import (
     Line,
     chance,
@@ -13,7 +14,6 @@ from flywheel.leaderboard.lines import (
     ker_table,
     mcnemar_cell,
     not_measured,
-    paired,
     rate_table,
     section,
 )
@@ -70,7 +70,7 @@ def by_category(inputs: LeaderboardInputs) -> str:
     held_out = _held_out(inputs)
     changes = {} if held_out is None else held_out.by_category
     priority = inputs.priority_categories
-    levels = _levels(inputs, "entity_category")
+    levels = held_out_levels(inputs, "entity_category")
     lines = []
     for name in sorted(levels):
         change = changes.get(name)
@@ -128,17 +128,17 @@ def by_noise(inputs: LeaderboardInputs) -> str:
         "4. KER by noise_level",
         "How to read: from clean speech down to the loudest noise; the fewer decibels (dB), the louder. "
         "Misses in noise alone ask for noisier training rows, misses in clean speech for more of the terms.",
-        _levels_table(inputs, "noise_level", _level_lines(inputs, "noise_level", order=_loudness)),
+        _levels_table(inputs, "noise_level", _level_lines(inputs, "noise_level", order=loudness)),
         _figure(inputs, "noise"),
     )
 
 
 def by_term(inputs: LeaderboardInputs) -> str:
     """Section 5: worst first, by the newest model; terms that it never missed are named below the table."""
-    levels = _levels(inputs, "term")
-    worst = sorted(levels, key=lambda term: _badness(term, *levels[term]))
-    missed = [term for term in worst if misses(_newest(levels[term]))]
-    found = [term for term in worst if not misses(_newest(levels[term]))]
+    levels = held_out_levels(inputs, "term")
+    worst = worst_first(levels)
+    missed = [term for term in worst if misses(newest(levels[term]))]
+    found = [term for term in worst if not misses(newest(levels[term]))]
     lines = [Line(inline(term), *levels[term]) for term in missed[:TERMS_SHOWN]]
     rest = missed[TERMS_SHOWN:]
     if not levels:
@@ -147,7 +147,7 @@ def by_term(inputs: LeaderboardInputs) -> str:
         shown = count_table("term", lines, trained=inputs.after is not None)
     else:
         shown = "No term was missed."
-    small = any(not carries(_newest(levels[term]).n) for term in missed[:TERMS_SHOWN])
+    small = any(not carries(newest(levels[term]).n) for term in missed[:TERMS_SHOWN])
     note = f" A rate stands beside the counts from {LEAST_ROWS} rows on." if small else ""
     return section(
         "5. KER by term, worst first",
@@ -160,21 +160,10 @@ def by_term(inputs: LeaderboardInputs) -> str:
     )
 
 
-def _badness(term: str, before: Estimate | None, after: Estimate | None) -> tuple[float, float, int, str]:
-    latest = _newest((before, after))
-    return -latest.value, -(before.value if before else 0.0), -latest.n, term
-
-
-def _newest(sides: tuple[Estimate | None, Estimate | None]) -> Estimate:
-    before, after = sides
-    # One side has the level, or it would not be one.
-    return after or before or Estimate(0.0, None, None, 0)
-
-
-def _never_missed(terms: list[str], levels: Mapping[str, tuple[Estimate | None, Estimate | None]]) -> str:
+def _never_missed(terms: list[str], levels: Levels) -> str:
     if not terms:
         return ""
-    named = ", ".join(f"{inline(term)} ({_newest(levels[term]).n})" for term in terms[:TERMS_SHOWN])
+    named = ", ".join(f"{inline(term)} ({newest(levels[term]).n})" for term in terms[:TERMS_SHOWN])
     more = f" and {len(terms) - TERMS_SHOWN} more" if len(terms) > TERMS_SHOWN else ""
     return f"Not missed (rows): {named}{more}."
 
@@ -204,20 +193,13 @@ def _figure(inputs: LeaderboardInputs, name: str) -> str:
     return image(figure_description(inputs, name), target) if target else ""
 
 
-def _levels(inputs: LeaderboardInputs, field: str) -> dict[str, tuple[Estimate | None, Estimate | None]]:
-    after = inputs.after
-    return paired(
-        inputs.before.ker_by("held_out", field), None if after is None else after.ker_by("held_out", field)
-    )
-
-
 def _level_lines(
     inputs: LeaderboardInputs,
     field: str,
     *,
     order: Callable[[str], tuple[float, str]] = lambda name: (0.0, name),
 ) -> list[Line]:
-    levels = _levels(inputs, field)
+    levels = held_out_levels(inputs, field)
     return [Line(inline(name), *levels[name]) for name in sorted(levels, key=order)]
 
 
@@ -227,10 +209,3 @@ def _levels_table(
     if not lines:
         return f"{not_measured(_NO_ROWS)}."
     return ker_table(field, lines, trained=inputs.after is not None, more=more)
-
-
-def _loudness(level: str) -> tuple[float, str]:
-    if level == "clean":
-        return -1000.0, level
-    found = _SNR.fullmatch(level)
-    return (-float(found[1]) if found else 1000.0), level

@@ -1,6 +1,6 @@
 """The slices of the page in words, from the nearest to the training rows to the farthest; and what got worse."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -12,7 +12,7 @@ from flywheel.scoring.intervals import Estimate
 from flywheel.terms import HUMAN
 from flywheel.wording import carries, change_in_points, missed_of, misses, negated
 
-__all__ = ["SLICES_SHOWN", "ShownSlice", "SliceLine", "lines_of", "what_got_worse"]
+__all__ = ["SLICES_SHOWN", "SUBSETS_IN_WORDS", "ShownSlice", "SliceLine", "lines_of", "what_got_worse"]
 
 Metric: TypeAlias = Literal["ker", "wer"]
 
@@ -88,6 +88,15 @@ SLICES_SHOWN = (
     ),
 )
 """In the order of the page: from what is nearest to the training rows to what is farthest."""
+
+SUBSETS_IN_WORDS: Mapping[str, str] = {
+    "validation": "held out",
+    "unseen_voice": "unseen voice",
+    "unseen_term": "unseen term",
+    "unseen_engine": "unseen synthesiser",
+    HUMAN: "a person",
+}
+"""Where a row stands, beside the row itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,11 @@ from flywheel.leaderboard.html.elements import (
     short_value,
 )
 from flywheel.leaderboard.inputs import LeaderboardInputs
+from flywheel.leaderboard.lines import difference_of
 from flywheel.leaderboard.slices import SLICES_SHOWN, what_got_worse
-from flywheel.scoring.comparison import KeywordChange, RateChange
 from flywheel.scoring.intervals import LEAST_ROWS, Estimate
 from flywheel.terms import HUMAN, RECORDING
-from flywheel.wording import carries, listed, missed_of, misses, negated, too_few
+from flywheel.wording import carries, listed, missed_of, misses, too_few
 
 __all__ = ["number_tiles", "tone", "unknowns", "why"]
 
@@ -70,14 +70,10 @@ def _numbers(inputs: LeaderboardInputs) -> Iterator[_Number]:
         if before is None:
             continue
         compared = slices.get(name)
-        change = None if compared is None else _difference(getattr(compared, metric))
-        yield _Number(label, before, after, metric != "wer", change)
-
-
-def _difference(change: KeywordChange | RateChange | None) -> Estimate | None:
-    if change is None:
-        return None
-    return negated(change.absolute_drop) if isinstance(change, KeywordChange) else change.difference
+        change = None if compared is None else getattr(compared, metric)
+        yield _Number(
+            label, before, after, metric != "wer", None if change is None else difference_of(change)
+        )
 
 
 def _tile(number: _Number) -> str:

@@ -1,19 +1,19 @@
 """The figures with their numbers, what was heard instead, and how far the model carries."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 
 from flywheel.leaderboard.figures import FIGURES, figure_levels, figure_title, render_svg
 from flywheel.leaderboard.html.elements import Html, coded, measured, points, section, table
 from flywheel.leaderboard.inputs import LeaderboardInputs
 from flywheel.leaderboard.lines import chance, mcnemar_cell
-from flywheel.leaderboard.slices import SLICES_SHOWN
+from flywheel.leaderboard.slices import SLICES_SHOWN, SliceLine, lines_of
 from flywheel.misses import HeardInstead, MissedTerm
 from flywheel.score_reading import ScoreReader
-from flywheel.scoring.comparison import KeywordChange, RateChange
+from flywheel.scoring.comparison import KeywordChange
 from flywheel.scoring.intervals import LEAST_ROWS, Estimate
 from flywheel.terms import HUMAN
-from flywheel.wording import change_in_points, counted, listed, missed_of, negated
+from flywheel.wording import change_in_points, counted, listed, missed_of
 
 __all__ = ["alternatives", "confusions", "doses", "figures", "slices"]
 
@@ -120,11 +120,7 @@ def _heard(heard: HeardInstead) -> str:
 def slices(inputs: LeaderboardInputs) -> Html:
     """One line a slice, from what is nearest to the training rows to what is farthest."""
     trained = inputs.stage == "trained"
-    rows = [
-        line
-        for shown in SLICES_SHOWN
-        for line in _slice_lines(inputs, shown.name, shown.label, shown.metrics)
-    ]
+    rows = [_slice_cells(line, trained=trained) for shown in SLICES_SHOWN for line in lines_of(inputs, shown)]
     header = ["rows", "rate", "n", "baseline"]
     if trained:
         header = ["rows", "rate", "n", "before", "after", "change, points", "certainty"]
@@ -142,46 +138,21 @@ def slices(inputs: LeaderboardInputs) -> Html:
     )
 
 
-def _slice_lines(
-    inputs: LeaderboardInputs, name: str, label: str, metrics: Sequence[str]
-) -> Iterator[Sequence[str | Html]]:
-    compared = None if inputs.comparison is None else inputs.comparison.slices.get(name)
-    for metric in metrics:
-        before, after = _both(inputs, name, metric)
-        if before is None:
-            continue
-        n = " / ".join(dict.fromkeys(str(each.n) for each in (before, after) if each is not None))
-        line: list[str | Html] = [label, metric.upper(), n, measured(before)]
-        if inputs.stage == "trained":
-            change: KeywordChange | RateChange | None = (
-                None if compared is None else getattr(compared, metric)
-            )
-            difference = None if change is None else _difference(change)
-            line += [measured(after), points(difference), _certainty(change)]
-        yield line
+def _slice_cells(line: SliceLine, *, trained: bool) -> list[str | Html]:
+    n = " / ".join(dict.fromkeys(str(each.n) for each in (line.before, line.after) if each is not None))
+    cells: list[str | Html] = [line.shown.label, line.metric.upper(), n, measured(line.before)]
+    return [*cells, measured(line.after), points(line.difference), _certainty(line)] if trained else cells
 
 
-def _both(inputs: LeaderboardInputs, name: str, metric: str) -> tuple[Estimate | None, Estimate | None]:
-    read: Callable[[ScoreReader], Estimate | None] = lambda scores: scores.metric(name, metric)  # noqa: E731
-    return inputs.both(read)
-
-
-def _difference(change: KeywordChange | RateChange) -> Estimate:
-    return negated(change.absolute_drop) if isinstance(change, KeywordChange) else change.difference
-
-
-def _certainty(change: KeywordChange | RateChange | None) -> Html:
+def _certainty(line: SliceLine) -> Html:
     """The interval with whole voices drawn again, the test, and in how many draws the rate fell."""
-    if change is None:
-        return Html('<span class="aside">-</span>')
     parts = []
-    if isinstance(change, KeywordChange):
-        parts.append(mcnemar_cell(change))
-    if change.improvement is not None:
-        parts.append(f"fell in {chance(change.improvement)} of draws")
-    if change.by_voice is not None and change.by_voice.low is not None:
-        by_voice = negated(change.by_voice) if isinstance(change, KeywordChange) else change.by_voice
-        parts.append(f"by voice {change_in_points(by_voice).partition(' ')[2]}")
+    if isinstance(line.change, KeywordChange):
+        parts.append(mcnemar_cell(line.change))
+    if line.change is not None and line.change.improvement is not None:
+        parts.append(f"fell in {chance(line.change.improvement)} of draws")
+    if line.by_voice is not None and line.by_voice.low is not None:
+        parts.append(f"by voice {change_in_points(line.by_voice).partition(' ')[2]}")
     return Html(f'<span class="aside">{escape("; ".join(parts) or "-")}</span>')
 
 

@@ -14,7 +14,7 @@ from flywheel.leaderboard.html.players import Player
 from flywheel.leaderboard.html.reading import how_to_read, provenance
 from flywheel.leaderboard.html.rows import rows_to_hear
 from flywheel.leaderboard.inputs import LeaderboardInputs
-from flywheel.leaderboard.page import headline
+from flywheel.leaderboard.page import answer_of, title
 from flywheel.pages import part, theme
 
 __all__ = ["render_html"]
@@ -49,7 +49,7 @@ def render_html(inputs: LeaderboardInputs, players: Sequence[Player] = ()) -> st
     Raises:
         ScoresError: scores are not of the shape that scoring writes.
     """
-    verdict, finding = _answer(inputs)
+    answer = answer_of(inputs)
     sections = [
         Html(f'<div class="pair">\n{why(inputs)}\n{unknowns(inputs)}\n</div>'),
         figures(inputs),
@@ -65,38 +65,22 @@ def render_html(inputs: LeaderboardInputs, players: Sequence[Player] = ()) -> st
     script = part(_PARTS, "page.js")
     return (
         Template(part(_PARTS, "page.html")).substitute(
-            title=escape(f"{verdict} {_cycles(inputs)}"),
+            title=escape(f"{answer.verdict} {title(inputs)}"),
             # The page's own script is the only one that runs, whatever else may come to stand in it.
             script_hash=b64encode(hashlib.sha256(script.encode()).digest()).decode(),
             style=f"{theme()}\n{part(_PARTS, 'page.css')}",
             script=script,
-            cycles=escape(_cycles(inputs)),
+            cycles=escape(title(inputs)),
             tone=tone(inputs),
             icon=_ICONS[tone(inputs)],
-            verdict=escape(verdict),
-            finding=escape(finding),
+            verdict=escape(answer.verdict),
+            finding=escape(answer.finding),
             tiles=str(number_tiles(inputs)),
             links=_contents(body),
             sections=body,
         )
         + "\n"
     )
-
-
-def _answer(inputs: LeaderboardInputs) -> tuple[str, str]:
-    """The verdict, which is the headline's first sentence, and what was found."""
-    verdict, stop, finding = headline(inputs).splitlines()[0].partition(". ")
-    return f"{verdict}{'.' if stop else ''}", finding
-
-
-def _cycles(inputs: LeaderboardInputs) -> str:
-    match inputs.stage:
-        case "trained":
-            return f"Leaderboard: cycle {inputs.cycle + 1} beside cycle {inputs.cycle}"
-        case "gate_closed":
-            return f"Leaderboard: cycle {inputs.cycle}, not trained"
-        case "baseline":
-            return f"Leaderboard: cycle {inputs.cycle}, baseline only"
 
 
 def _contents(body: str) -> str:

@@ -1,10 +1,10 @@
 """The end of the page: how to read it, and what made these numbers."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from flywheel.leaderboard.html.elements import Html, definitions, section, table
 from flywheel.leaderboard.inputs import LeaderboardInputs
+from flywheel.leaderboard.provenance import shown_value
 from flywheel.scoring.intervals import LEAST_ROWS
 
 __all__ = ["how_to_read", "provenance"]
@@ -44,7 +44,7 @@ def provenance(inputs: LeaderboardInputs) -> Html:
         models = {"model before": inputs.before.model, "model after": inputs.after.model}
     facts = {**models, "normaliser": inputs.before.normalizer, **inputs.provenance}
     lines = definitions(
-        {name.replace("_", " "): _shown(value) for name, value in facts.items()}, "provenance"
+        {name.replace("_", " "): shown_value(value) for name, value in facts.items()}, "provenance"
     )
     return section("provenance", "What made these numbers", lines, _split(inputs.split_counts))
 
@@ -59,13 +59,3 @@ def _split(counts: Mapping[str, Mapping[str, int]]) -> Html:
     ]
     shown = table("Rows of each subset", ["subset", *columns], rows, kind="dense")
     return Html(f"<details><summary>Rows of each subset</summary>{shown}</details>")
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return "not known"
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_shown(part)}" for name, part in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(_shown(part) for part in value)
-    return f"{value:.1f}" if isinstance(value, float) and abs(value) >= 100 else str(value)

@@ -8,6 +8,7 @@ from flywheel.leaderboard.html.alignment import Cell, Column, align
 from flywheel.leaderboard.html.elements import Html, section
 from flywheel.leaderboard.html.players import Player
 from flywheel.leaderboard.inputs import LeaderboardInputs
+from flywheel.leaderboard.slices import SUBSETS_IN_WORDS
 from flywheel.misses import MissedTerm
 from flywheel.scoring.errors import term_found
 from flywheel.scoring.normalizers import CLINICAL
@@ -23,13 +24,6 @@ _OUTCOMES = {
     "missed": "missed",
 }
 _CHOICES = {"both": "Both miss", "mended": "Mended", "broken": "Broken", "missed": "Missed", "found": "Found"}
-_SLICES = {
-    "validation": "held out",
-    "unseen_term": "unseen term",
-    "unseen_voice": "unseen voice",
-    "unseen_engine": "unseen synthesiser",
-    "human": "a person",
-}
 _WORDS = {"deleted": "left out", "inserted": "added"}
 _LEGEND = (
     '<p class="legend"><span class="hidden-text">Marks: </span><span class="word substituted">wrong word</span> '
@@ -64,7 +58,7 @@ class _Row:
             "outcome": self.outcome,
             "category": self.category,
             "noise": row.noise_level,
-            "slice": _SLICES.get(row.subset, row.subset),
+            "slice": SUBSETS_IN_WORDS.get(row.subset, row.subset),
             "cause": self.cause,
         }
 
@@ -167,7 +161,13 @@ def _card(number: int, row: _Row) -> str:
     it = row.player.row
     data = "".join(f' data-{name}="{escape(value)}"' for name, value in row.facets.items())
     words = " ".join((it.term, it.voice_id, it.reference, it.before, it.hypothesis)).lower()
-    chips = [row.category, it.noise_level, _SLICES.get(it.subset, it.subset), it.voice_id, it.ipa_source]
+    chips = [
+        row.category,
+        it.noise_level,
+        SUBSETS_IN_WORDS.get(it.subset, it.subset),
+        it.voice_id,
+        it.ipa_source,
+    ]
     tags = "".join(f"<span>{escape(chip)}</span>" for chip in chips if chip)
     cause = f'<span class="cause {row.cause}">cause: {escape(row.cause)}</span>' if row.cause else ""
     columns = align(it.reference, [line.hypothesis for line in row.lines])

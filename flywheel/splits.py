@@ -451,7 +451,7 @@ def _gaps(groups: Sequence[Group], placed: Mapping[str, str], unseen_terms: Coll
     if untrained := sorted(seen - trained):
         warnings.append(f"train: no row about {', '.join(untrained)}, though not held out as unseen")
     if "train" not in used:
-        warnings.append("train: no rows, so nothing can be learned")
+        warnings.append("train: no rows about a term, so no term can be learned")
     if "general" not in used:
         warnings.append("general: no control sentences, so forgetting cannot be measured")
     return warnings

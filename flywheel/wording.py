@@ -12,6 +12,7 @@ __all__ = [
     "LEAST_CHANGES",
     "LEAST_ROWS",
     "carries",
+    "chance",
     "change_in_points",
     "counted",
     "listed",
@@ -63,6 +64,15 @@ def missed_of(ker: Estimate) -> str:
 def p_value(p: float) -> str:
     """`p = 0.012`, or `p < 0.001` below what three decimals show."""
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def chance(improvement: float | None) -> str:
+    """The probability of improvement: `97.3 %`. A finite number of resamples shows neither 0 nor 100 %."""
+    if improvement is None:
+        return "-"
+    if improvement > 0.999:
+        return "> 99.9 %"
+    return "< 0.1 %" if improvement < 0.001 else percent(improvement)
 
 
 def counted(count: int, noun: str) -> str:

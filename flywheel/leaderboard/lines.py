@@ -13,7 +13,6 @@ from flywheel.wording import (
     misses,
     negated,
     p_value,
-    percent,
     percent_with_interval,
     too_few,
     too_few_changes,
@@ -22,7 +21,6 @@ from flywheel.wording import (
 __all__ = [
     "Line",
     "bullets",
-    "chance",
     "change_cell",
     "count_table",
     "difference_of",
@@ -158,15 +156,6 @@ def mcnemar_cell(change: KeywordChange) -> str:
 def difference_of(change: RateChange | KeywordChange) -> Estimate:
     """After minus before, below 0 where it got better."""
     return negated(change.absolute_drop) if isinstance(change, KeywordChange) else change.difference
-
-
-def chance(improvement: float | None) -> str:
-    """The probability of improvement: `97.3 %`. A finite number of resamples shows neither 0 nor 100 %."""
-    if improvement is None:
-        return "-"
-    if improvement > 0.999:
-        return "> 99.9 %"
-    return "< 0.1 %" if improvement < 0.001 else percent(improvement)
 
 
 def _sides(line: Line) -> tuple[str, str]:

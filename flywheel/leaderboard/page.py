@@ -121,8 +121,8 @@ def _answer_if_trained(
     findings, numbers = [], []
     if ker is not None:
         findings.append(
-            f"It misses {missed_of(ker.after)} {_mentions(inputs)} in speech that it was not trained on; the "
-            f"model before it missed {misses(ker.before)}."
+            f"It misses {missed_of(ker.after)} {_mentions(inputs)}{_held_out(inputs)}; the model before it missed "
+            f"{misses(ker.before)}."
         )
         numbers.append(
             f"Missed {_mentions(inputs)}: {missed_of(ker.before)} -> {missed_of(ker.after)}; KER "
@@ -154,6 +154,11 @@ def _general_and_unseen(comparison: Comparison) -> str:
         else:
             parts.append(f"{label}: not measured")
     return f"{'; '.join(parts)}."
+
+
+def _held_out(inputs: LeaderboardInputs) -> str:
+    # Without a split nobody here knows what a model was trained on.
+    return " in speech that it was not trained on" if inputs.split_counts else ""
 
 
 def _mentions(inputs: LeaderboardInputs) -> str:

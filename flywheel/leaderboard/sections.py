@@ -8,7 +8,6 @@ from flywheel.leaderboard.inputs import LeaderboardInputs
 from flywheel.leaderboard.levels import Levels, held_out_levels, loudness, newest, worst_first
 from flywheel.leaderboard.lines import (
     Line,
-    chance,
     count_table,
     difference_of,
     ker_table,
@@ -21,7 +20,7 @@ from flywheel.leaderboard.markdown import image, inline
 from flywheel.scoring.comparison import KeywordChange, RateChange, SliceComparison
 from flywheel.scoring.intervals import LEAST_CHANGES, LEAST_ROWS, Estimate
 from flywheel.terms import RECORDING
-from flywheel.wording import carries, counted, listed, misses, negated, p_value
+from flywheel.wording import carries, chance, counted, listed, misses, negated, p_value
 
 __all__ = ["TERMS_SHOWN", "by_category", "by_noise", "by_source", "by_term", "headline_metrics"]
 
@@ -207,5 +206,6 @@ def _levels_table(
     inputs: LeaderboardInputs, field: str, lines: list[Line], more: tuple[str, ...] = ()
 ) -> str:
     if not lines:
-        return f"{not_measured(_NO_ROWS)}."
+        there_are = inputs.before.metric("held_out", "ker") is not None
+        return f"{not_measured(f'no row says its {field}' if there_are else _NO_ROWS)}."
     return ker_table(field, lines, trained=inputs.after is not None, more=more)

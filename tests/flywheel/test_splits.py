@@ -366,7 +366,7 @@ class TestSmallCorpora:
     def test_general_speech_alone_has_nothing_to_learn(self) -> None:
         split = split_rows(general(range(5)), SplitSettings())
         assert split.counts["replay"]["total"] == 6
-        assert "train: no rows, so nothing can be learned" in split.warnings
+        assert "train: no rows about a term, so no term can be learned" in split.warnings
 
     @pytest.mark.parametrize(
         ("sentences", "fraction", "replayed"),
@@ -671,7 +671,7 @@ class TestPeople:
     def test_people_alone_are_a_split_without_training(self) -> None:
         split = split_rows(people(), SplitSettings())
         assert {row.subset for row in split.rows} == {HUMAN}
-        assert "train: no rows, so nothing can be learned" in split.warnings
+        assert "train: no rows about a term, so no term can be learned" in split.warnings
 
 
 def by_the_second_engine(count: int = 4, voice: str = "flite:slt") -> list[ManifestRow]:

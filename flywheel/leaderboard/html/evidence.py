@@ -6,14 +6,14 @@ from html import escape
 from flywheel.leaderboard.figures import FIGURES, figure_levels, figure_title, render_svg
 from flywheel.leaderboard.html.elements import Html, coded, measured, points, section, table
 from flywheel.leaderboard.inputs import LeaderboardInputs
-from flywheel.leaderboard.lines import chance, mcnemar_cell
+from flywheel.leaderboard.lines import mcnemar_cell
 from flywheel.leaderboard.slices import SLICES_SHOWN, SliceLine, lines_of
 from flywheel.misses import HeardInstead, MissedTerm
 from flywheel.score_reading import ScoreReader
 from flywheel.scoring.comparison import KeywordChange
 from flywheel.scoring.intervals import LEAST_ROWS, Estimate
 from flywheel.terms import HUMAN
-from flywheel.wording import change_in_points, counted, listed, missed_of
+from flywheel.wording import chance, change_in_points, counted, listed, missed_of
 
 __all__ = ["alternatives", "confusions", "doses", "figures", "slices"]
 

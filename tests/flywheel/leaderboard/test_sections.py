@@ -6,8 +6,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from flywheel.leaderboard import figure_description, render
-from flywheel.leaderboard.lines import chance
-from flywheel.wording import carries, change_in_points, misses, p_value, percent_with_interval
+from flywheel.wording import carries, chance, change_in_points, misses, p_value, percent_with_interval
 from tests.leaderboard_page import (
     CATEGORY,
     NOISE,

@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from assets.boosting import boosted_eval
 from assets.cycles import CYCLES, GPU_POOL, OWNERS, cycle_step
 from assets.evaluation import base_model
 from assets.rented import left_running_spec, rented_step
@@ -32,7 +33,9 @@ class FinetuningConfig(dg.Config):
     group_name="training",
     kinds={"nemo", "pytorch"},
     owners=OWNERS,
-    deps=[base_model, split, dg.AssetKey("training_ticket")],
+    # What something free would do is measured first: it costs a minute, and beside a training, on the same GPU or the
+    # same few cores, both would take longer than in turn.
+    deps=[base_model, split, dg.AssetKey("training_ticket"), boosted_eval],
     partitions_def=CYCLES,
     pool=GPU_POOL,
     code_version="1",

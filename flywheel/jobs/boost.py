@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flywheel.boosting import BoostingPlan, chosen_alpha, try_strengths
 from flywheel.errors import FlywheelError
@@ -17,6 +17,9 @@ from flywheel.files import read_json, write_json, write_jsonl
 from flywheel.jobs.transcribe import hear, hypotheses_of, load_model
 from flywheel.manifest import ManifestRow, read_manifest
 from flywheel.scoring import Transcript
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 _SHOUTED = 5
 """A term of one word and at most so many letters is also boosted in capitals: it may be an abbreviation."""
@@ -92,20 +95,24 @@ class BoostedModel:
     """
 
     def __init__(self, name: str, plan: BoostingPlan, batch_size: int) -> None:
+        from omegaconf import DictConfig, OmegaConf
+
         self._name, self._plan, self._batch_size = name, plan, batch_size
         self._model = load_model(name)
         self._strategies = _strategies(self._model, name)
         spellings = {term: self._spellings(term) for term in plan.terms}
         self._phrases = list(dict.fromkeys(each for found in spellings.values() for each in found))
         self.unwritable = [term for term, found in spellings.items() if not found]
+        self._own = DictConfig(OmegaConf.to_container(self._model.cfg.decoding, resolve=True))
         self._alpha = 0.0
         if self.unwritable:
             print(f"{name} has no tokens to write, and so does not boost: {', '.join(self.unwritable)}")
 
     def hear(self, rows: Sequence[ManifestRow], alpha: float) -> dict[str, str]:
         """What is heard of each row at a strength, by the row's id; at 0 by the model's own decoding."""
-        if alpha != self._alpha and self._phrases:
-            self._boost(alpha)
+        if alpha != self._alpha:
+            self._decode_with(self._boosted(alpha) if alpha and self._phrases else self._own)
+            self._alpha = alpha
         what = f"alpha {alpha:g}: transcribed"
         return hear(self._model, self._name, rows, batch_size=self._batch_size, what=what)
 
@@ -120,15 +127,20 @@ class BoostedModel:
         tokenizer = self._model.tokenizer
         return tokenizer.unk_id not in tokenizer.text_to_ids(spelling)
 
-    def _boost(self, alpha: float) -> None:
+    def _boosted(self, alpha: float) -> "DictConfig":
+        """The model's own decoding with the terms boosted at a strength above 0."""
         import torch
         from omegaconf import OmegaConf
 
         strategy, section = self._strategies[self._plan.search]
-        # NeMo's own weights but for `alpha`: each token that continues a term scores 1, later ones more.
-        tree = {"key_phrases_list": self._phrases, "context_score": 1.0, "depth_scaling": 2.0}
-        if not torch.cuda.is_available():
-            tree["use_triton"] = False
+        tree = {
+            "key_phrases_list": self._phrases,
+            # NeMo's own weights: each token that continues a term scores 1, later ones more.
+            "context_score": 1.0,
+            "depth_scaling": 2.0,
+            # None: where it is installed. NeMo's default insists on it, also where there is no GPU.
+            "use_triton": None if torch.cuda.is_available() else False,
+        }
         changes = {
             "strategy": strategy,
             "preserve_alignments": False,
@@ -137,26 +149,35 @@ class BoostedModel:
             f"{section}.boosting_tree_alpha": alpha,
         }
         if section == "beam":
-            # CTC's search would also reward each token, which is no boosting: at 0 it hears what greedy search does.
-            changes |= {"beam.beam_size": self._plan.beam_size, "beam.beam_beta": 0.0}
-        decoding = OmegaConf.create(OmegaConf.to_container(self._model.cfg.decoding))
+            changes |= {
+                "beam.beam_size": self._plan.beam_size,
+                "beam.return_best_hypothesis": True,
+                # CTC's search would also reward each token, which is no boosting.
+                "beam.beam_beta": 0.0,
+            }
+        decoding = self._own.copy()
         for key, value in changes.items():
             OmegaConf.update(decoding, key, value, merge=False, force_add=True)
+        return decoding
+
+    def _decode_with(self, decoding: "DictConfig") -> None:
         try:
             self._model.change_decoding_strategy(decoding, verbose=False)
         except (NotImplementedError, ValueError) as error:
-            raise _not_boostable(self._name, f"NeMo refuses {strategy} for it ({error})") from error
-        self._alpha = alpha
+            raise _not_boostable(self._name, f"NeMo refuses {decoding.strategy} for it ({error})") from error
 
 
 def _strategies(model: Any, name: str) -> Mapping[str, tuple[str, str]]:
     """For each search NeMo's strategy, and the section of its configuration."""
-    from nemo.collections.asr.models import EncDecCTCModelBPE, EncDecRNNTBPEModel
+    from nemo.collections.asr.models import EncDecCTCModelBPE, EncDecHybridRNNTCTCBPEModel, EncDecRNNTBPEModel
+    from nemo.collections.common.tokenizers import AggregateTokenizer
 
+    if isinstance(getattr(model, "tokenizer", None), AggregateTokenizer):
+        raise _not_boostable(name, "it has tokens of their own for each language")
     if isinstance(model, EncDecCTCModelBPE):
         return {"beam": ("beam_batch", "beam"), "greedy": ("greedy_batch", "greedy")}
     # RNNT, TDT, and hybrids of these with CTC, which are decoded by the former.
-    if isinstance(model, EncDecRNNTBPEModel):
+    if isinstance(model, EncDecRNNTBPEModel | EncDecHybridRNNTCTCBPEModel):
         return {"beam": ("malsd_batch", "beam"), "greedy": ("greedy_batch", "greedy")}
     kinds = "CTC, RNNT and TDT models with subword tokens can be"
     raise _not_boostable(name, f"it is a {type(model).__name__}; {kinds}")

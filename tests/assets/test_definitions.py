@@ -23,7 +23,7 @@ GRAPH = {
     "boosted_eval": ("evaluation", {"base_model", "split", "baseline_eval"}),
     "gate_decision": ("training", {"baseline_eval"}),
     "training_ticket": ("training", {"baseline_eval"}),
-    "adapted_model": ("training", {"base_model", "split", "training_ticket"}),
+    "adapted_model": ("training", {"base_model", "split", "training_ticket", "boosted_eval"}),
     "next_eval": ("evaluation", {"adapted_model", "base_model", "split"}),
     "decision": ("decision", {"baseline_eval", "boosted_eval", "gate_decision", "next_eval"}),
     "promoted_model": ("decision", {"adapted_model", "base_model", "decision"}),

@@ -223,7 +223,7 @@ def _missed(evidence: TermEvidence) -> str:
     if clean.n and noisy.n:
         missed = f"Missed in {_of(clean, 'clean')} and {noisy} noisy ones"
     else:
-        missed = f"Missed in {_of(clean, 'clean') if clean.n else _of(noisy, 'noisy')}; there are no others"
+        missed = f"Missed in {_of(clean, 'clean') if clean.n else _of(noisy, 'noisy')}, all there are"
     if not evidence.fine_tuned:
         return missed
     if not evidence.training_rows:

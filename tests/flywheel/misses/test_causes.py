@@ -168,7 +168,7 @@ def proposal(**changes: object) -> TermEvidence:
             ),
             NO_PEERS,
             "model",
-            "Missed in 2 of 3 noisy rows; there are no others; in 2 rows it writes `losartan`, another term of the "
+            "Missed in 2 of 3 noisy rows, all there are; in 2 rows it writes `losartan`, another term of the "
             "seed; what it writes sounds unlike what was spoken (median phone distance 0.95, n = 2); listen to one "
             "row: whether the engine says the word rightly these numbers do not tell; too few rows (n = 3; 12 needed) "
             "to be sure of it.",

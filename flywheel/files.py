@@ -61,21 +61,39 @@ def write_jsonl(target: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     write_text(target, "".join(lines))
 
 
+def iterate_jsonl(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects of a JSON Lines file, one after the other, so that a file of any length needs the memory of a line.
+
+    Blank lines are skipped; a broken line, or a file that is missing or not UTF-8, is a `FlywheelError`, raised where
+    the reading comes to it.
+    """
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        raise FlywheelError(f"{path}: no such file") from None
+    with file:
+        for number, line in enumerate(file, start=1):
+            try:
+                text = line.decode("utf-8").strip()
+            except UnicodeDecodeError as error:
+                found = line[error.start]
+                problem = f"{path}:{number}: not UTF-8: byte 0x{found:02x}; save it as UTF-8"
+                raise FlywheelError(problem) from None
+            if not text:
+                continue
+            try:
+                row = json.loads(text)
+            except json.JSONDecodeError as error:
+                raise FlywheelError(f"{path}:{number}: not JSON: {error.msg}") from None
+            if not isinstance(row, dict):
+                problem = f"{path}:{number}: a JSON object is expected, found {type(row).__name__}"
+                raise FlywheelError(problem)
+            yield row
+
+
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """The objects of a JSON Lines file; blank lines are skipped, a broken line, or a file that is missing or not
-    UTF-8, is a `FlywheelError`."""
-    rows: list[dict[str, Any]] = []
-    for number, line in enumerate(_text_of(path).split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise FlywheelError(f"{path}:{number}: not JSON: {error.msg}") from None
-        if not isinstance(row, dict):
-            raise FlywheelError(f"{path}:{number}: a JSON object is expected, found {type(row).__name__}")
-        rows.append(row)
-    return rows
+    """The objects of a JSON Lines file, all at once; raises as `iterate_jsonl` does."""
+    return list(iterate_jsonl(path))
 
 
 def _text_of(path: Path) -> str:

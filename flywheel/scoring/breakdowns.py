@@ -6,10 +6,11 @@ bound that the rows cannot give is null. Rates are fractions.
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -17,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flywheel.errors import FlywheelError
+from flywheel.scoring.collecting import no_cycle_collection
 from flywheel.scoring.doses import NO_DOSES, DoseErrors
 from flywheel.scoring.errors import ErrorCounts
 from flywheel.scoring.intervals import Estimate, cluster_bootstrap, wilson
@@ -97,6 +99,7 @@ def keyword_error_rate(row_scores: Iterable[RowScore]) -> Estimate | None:
     return wilson(sum(outcomes), len(outcomes)) if outcomes else None
 
 
+@no_cycle_collection()
 def summarise(
     row_scores: Sequence[RowScore], *, model: str, normalizer: Normalizer, seed: int = 42
 ) -> dict[str, Any]:
@@ -169,17 +172,20 @@ class _Columns:
 
 
 def _columns(rows: Sequence[RowScore]) -> _Columns:
+    def of_rows(name: str) -> Iterator[Any]:
+        return map(attrgetter(name), rows)
+
     return _Columns(
         missed=np.array([-1 if row.term_missed is None else row.term_missed for row in rows], dtype=np.int8),
-        sentence_wrong=np.array([row.sentence_wrong for row in rows], dtype=np.bool_),
-        words=_counts_of(row.words for row in rows),
-        characters=_counts_of(row.characters for row in rows),
-        term_words=_counts_of(row.term_words or _NOTHING for row in rows),
-        true_terms=np.array([row.true_terms for row in rows], dtype=np.int64),
-        false_terms=np.array([len(row.false_insertions) for row in rows], dtype=np.int64),
-        doses=_counts_of((row.doses or NO_DOSES for row in rows), fields=len(NO_DOSES)),
+        sentence_wrong=np.fromiter(of_rows("sentence_wrong"), dtype=np.bool_),
+        words=_counts_of(of_rows("words")),
+        characters=_counts_of(of_rows("characters")),
+        term_words=_counts_of(counts or _NOTHING for counts in of_rows("term_words")),
+        true_terms=np.fromiter(of_rows("true_terms"), dtype=np.int64),
+        false_terms=np.fromiter(map(len, of_rows("false_insertions")), dtype=np.int64),
+        doses=_counts_of((doses or NO_DOSES for doses in of_rows("doses")), fields=len(NO_DOSES)),
         clusters=cluster_codes(rows),
-        levels={field: coded(getattr(row.transcript, field) for row in rows) for field in BREAKDOWNS},
+        levels={field: coded(of_rows(f"transcript.{field}")) for field in BREAKDOWNS},
     )
 
 
@@ -190,8 +196,8 @@ def _counts_of(counts: Iterable[tuple[int, ...]], fields: int = len(_NOTHING)) -
 
 def coded(values: Iterable[str | None]) -> tuple[tuple[str | None, ...], Indices]:
     """The levels, sorted so that the order of the rows changes nothing (None first), and each value's place."""
-    places: dict[str | None, int] = {}
-    met = np.fromiter((places.setdefault(value, len(places)) for value in values), dtype=np.intp)
+    places: defaultdict[str | None, int] = defaultdict(lambda: len(places))
+    met = np.fromiter(map(places.__getitem__, values), dtype=np.intp)
     levels = tuple(sorted(places, key=lambda level: (level is not None, level or "")))
     rank = np.empty(len(levels), dtype=np.intp)
     rank[[places[level] for level in levels]] = np.arange(len(levels))

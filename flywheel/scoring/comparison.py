@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from flywheel.errors import FlywheelError
 from flywheel.scoring.breakdowns import SLICES, Indices, cluster_codes, coded, slices_of
+from flywheel.scoring.collecting import no_cycle_collection
 from flywheel.scoring.errors import ErrorCounts
 from flywheel.scoring.intervals import (
     Estimate,
@@ -63,7 +64,8 @@ class KeywordChange:
         relative_drop: the same as a share of before; None where no term was missed before.
         mended: rows whose term was missed before and is found after (McNemar's b).
         broken: rows whose term was found before and is missed after (McNemar's c).
-        p: of the exact two-sided McNemar test.
+        p: of the exact two-sided McNemar test. It takes each row for itself: where the rows of a term change
+            together it is too small, and the interval of `absolute_drop`, which is clustered, is the safer one.
         by_voice: `absolute_drop` with rows clustered by their voice; None where the voices are too few for an
             interval.
         improvement: in what share of the resamples behind `absolute_drop` the KER fell, a tie counting half;
@@ -152,6 +154,7 @@ class Comparison:
             raise FlywheelError(problem) from error
 
 
+@no_cycle_collection()
 def compare(
     baseline: Sequence[RowScore],
     after: Sequence[RowScore],

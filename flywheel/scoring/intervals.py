@@ -262,7 +262,7 @@ def _resampled(sums: Floats, resamples: int, seed: int) -> Floats:
         stop = min(start + step, resamples)
         drawn = generator.integers(0, count, size=(stop - start, count))
         for column, total in zip(sums, totals, strict=True):
-            total[start:stop] = column[drawn].sum(axis=1)
+            total[start:stop] = column.take(drawn).sum(axis=1)
     return totals
 
 

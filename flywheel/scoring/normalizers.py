@@ -202,7 +202,11 @@ _FIRST_LETTERS = frozenset(word[0] for word in (*_SPELLED, "am"))
 _LAST_LETTERS = frozenset(word[-1] for word in (*_SPELLED, "am"))
 
 
-_IS_PLAIN = re.compile(r"[a-z]+(?: [a-z]+)*").fullmatch
+# The second plus keeps what was taken: no other way to take it fits, and nothing is tried again.
+_IS_PLAIN = re.compile(r"[a-z]++(?: [a-z]++)*+").fullmatch
+# Words of letters alone, and the marks behind them: nothing in such a text is read in another way.
+_IS_PUNCTUATED = re.compile(r"[a-z]++(?:[,.;:?!]?+ [a-z]++)*+[,.;:?!]?").fullmatch
+_MARKS_TO_SPACES = str.maketrans(",.;:?!", "      ")
 _REWRITTEN_WORDS = NUMBER_WORDS | {"per", "mmhg"}
 # No text we tried changes after the second pass; the limit keeps a surprise from looping for ever.
 _MAX_PASSES = 8
@@ -235,7 +239,12 @@ def _may_spell(words: Sequence[str]) -> bool:
 
 
 def _rewritten(text: str) -> str:
-    words = digits_for_number_words(_words(_without_inner_signs(_folded(text))))
+    text = _folded(text)
+    if _IS_PUNCTUATED(text) is not None:
+        found = text.translate(_MARKS_TO_SPACES).split()  # the short cut for most that recognisers write
+    else:
+        found = _words(_without_inner_signs(text))
+    words = digits_for_number_words(found)
     text = " ".join(words)
     if _may_spell(words):
         text = _SPELLED_OUT.sub(lambda found: found[0].replace(" ", ""), text)

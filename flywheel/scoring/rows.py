@@ -1,15 +1,15 @@
 """One utterance scored: everything that any table or comparison needs of it, counted once."""
 
 import csv
-import gc
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from flywheel.errors import Problems
 from flywheel.files import atomic_path
+from flywheel.scoring.collecting import no_cycle_collection
 from flywheel.scoring.doses import DoseErrors, dose_errors
 from flywheel.scoring.errors import (
     Edit,
@@ -89,8 +89,9 @@ class RowScore:
         """Rows with the same label fail together, and are resampled together.
 
         People's speech clusters by who speaks: one speaker's rows share an accent, a microphone and a room, and a
-        rate of it is about speakers who were not recorded. Synthetic speech clusters by term, since its
-        voices are given while the terms stand for others; without a term by sentence.
+        rate of it is about speakers who were not recorded. Rows that do not say who speaks are one cluster: they
+        carry no interval. Synthetic speech clusters by term, since its voices are given while the terms stand for
+        others; without a term by sentence.
         """
         row = self.transcript
         if row.subset == HUMAN:
@@ -114,37 +115,31 @@ def score_rows(
     rows = list(rows)
     spellings = _normalized_terms((*terms, *(row.term for row in rows if row.term is not None)), normalizer)
     seed = _TermIndex(spellings)
-    # Voices and noise levels share their sentences, and many are heard without error: most texts are met many
-    # times, and are then read once and kept once.
-    references: dict[str, _Text] = {}
     reads_doses = normalizer == CLINICAL
+    # Voices and noise levels share their sentences, many are heard without error, and an error is often made again:
+    # a reference is read once, and a pair of texts counted once.
+    texts: dict[str, _Text] = {}
+    counted: dict[tuple[str, str, str | None], _Counted] = {}
     scores = []
-    with _no_cycle_collection():
+    with no_cycle_collection():
         for row in rows:
-            reference = references.get(row.text)
+            reference = texts.get(row.text)
             if reference is None:
-                reference = references[row.text] = seed.read(normalizer(row.text))
-            hypothesis = references.get(row.pred_text)
+                reference = texts[row.text] = seed.read(normalizer(row.text))
+            hypothesis = texts.get(row.pred_text)
             if hypothesis is None:
                 heard = normalizer(row.pred_text)
-                hypothesis = reference if heard == reference.text else seed.read(heard)
+                if heard == reference.text:
+                    hypothesis = texts[row.pred_text] = reference
+                else:
+                    hypothesis = seed.read(heard)
             spelling = None if row.term is None else spellings[row.term]
-            doses = dose_errors(reference.text, hypothesis.text) if reads_doses else None
-            scores.append(_row_score(row, normalizer, reference, hypothesis, spelling, doses))
+            pair = (reference.text, hypothesis.text, spelling)
+            errors = counted.get(pair)
+            if errors is None:
+                errors = counted[pair] = _counted(reference, hypothesis, spelling, reads_doses)
+            scores.append(RowScore(row, normalizer.label, reference.text, hypothesis.text, *errors))
     return scores
-
-
-@contextmanager
-def _no_cycle_collection() -> Iterator[None]:
-    """Python's search for reference cycles paused: scores have none, and to look through millions of them again
-    and again takes a quarter of the time."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,14 +192,20 @@ class _TermIndex:
         return _Text(text, words, frozenset(terms))
 
 
-def _row_score(
-    row: Transcript,
-    normalizer: Normalizer,
-    reference: _Text,
-    hypothesis: _Text,
-    spelling: str | None,
-    doses: DoseErrors | None,
-) -> RowScore:
+class _Counted(NamedTuple):
+    """What a `RowScore` holds of a pair of texts, in its order."""
+
+    words: ErrorCounts
+    characters: ErrorCounts
+    term_missed: bool | None
+    term_words: ErrorCounts | None
+    heard: str | None
+    true_terms: int
+    false_insertions: tuple[str, ...]
+    doses: DoseErrors | None
+
+
+def _counted(reference: _Text, hypothesis: _Text, spelling: str | None, reads_doses: bool) -> _Counted:
     edits: Sequence[Edit] = (
         () if reference.text == hypothesis.text else edits_between(reference.words, hypothesis.words)
     )
@@ -216,11 +217,7 @@ def _row_score(
         elif not missed:
             stand = TermStand(ErrorCounts(0, 0, 0, len(spelling.split())), spelling)
     true_terms = reference.terms & hypothesis.terms
-    return RowScore(
-        transcript=row,
-        normalizer=normalizer.label,
-        reference=reference.text,
-        hypothesis=hypothesis.text,
+    return _Counted(
         words=counts_of_edits(edits, len(reference.words)),
         characters=character_errors(reference.text, hypothesis.text),
         term_missed=missed,
@@ -228,7 +225,7 @@ def _row_score(
         heard=stand.heard if missed and stand is not None else None,
         true_terms=len(true_terms),
         false_insertions=tuple(sorted(hypothesis.terms - true_terms)),
-        doses=doses,
+        doses=dose_errors(reference.text, hypothesis.text) if reads_doses else None,
     )
 
 

@@ -1,20 +1,23 @@
 """Transcripts: what a model heard, beside what was said, one utterance each."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from flywheel.errors import Problems
-from flywheel.files import read_jsonl
+from flywheel.files import iterate_jsonl
+from flywheel.scoring.collecting import no_cycle_collection
 
-__all__ = ["Transcript", "TranscriptError", "check_complete", "read_transcripts"]
+__all__ = ["Transcript", "TranscriptError", "check_complete", "read_transcripts", "shown"]
 
 _REQUIRED = ("id", "text", "pred_text", "ipa_source", "voice_id", "noise_level", "synthesis_group")
 _OPTIONAL = ("subset", "term", "entity_category", "context_type")
 # NeMo's own transcription scripts carry these over from the manifest; they say nothing about errors.
 _IGNORED = frozenset(("audio_filepath", "duration", "sampling_rate"))
+_FIELDS = (*_REQUIRED, *_OPTIONAL)  # in the order of `Transcript`
+_KNOWN = _IGNORED.union(_FIELDS)
 _SHOWN_IDS = 5
 
 
@@ -24,19 +27,21 @@ class TranscriptError(Problems):
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """One line of `offline_hyps.jsonl`: the reference `text`, the hypothesis `pred_text`, the row's fields.
+    """One utterance: the reference `text`, the hypothesis `pred_text`, and what else is known of the row.
 
     `pred_text` may be empty: the model heard nothing. A row of general speech has no term, no
     entity_category and no context_type. `subset` is the split's, None in a manifest without split.
+    A line of a cycle's `offline_hyps.jsonl` has ipa_source, voice_id, noise_level and synthesis_group:
+    `read_transcripts` holds that. A manifest from elsewhere may say nothing of them; they are None then.
     """
 
     id: str
     text: str
     pred_text: str
-    ipa_source: str
-    voice_id: str
-    noise_level: str
-    synthesis_group: str
+    ipa_source: str | None = None
+    voice_id: str | None = None
+    noise_level: str | None = None
+    synthesis_group: str | None = None
     subset: str | None = None
     term: str | None = None
     entity_category: str | None = None
@@ -44,21 +49,31 @@ class Transcript:
 
 
 def read_transcripts(path: Path) -> tuple[Transcript, ...]:
-    """The transcripts of a JSON Lines file, in file order.
+    """The transcripts of a cycle's `offline_hyps.jsonl`, in file order.
 
     Raises:
         TranscriptError: all problems of the file: fields that are missing, unknown or no text, a term
             without its category, ids that occur twice, a file without rows.
         FlywheelError: there is no such file, or a line of it is not a JSON object.
     """
-    rows = read_jsonl(path)
-    problems = [problem for number, row in enumerate(rows, 1) for problem in _row_problems(number, row)]
-    problems += _repeated_ids(row.get("id") for row in rows)
-    if not rows:
+    problems: list[str] = []
+    ids: list[Any] = []
+    transcripts: list[Transcript] = []
+    # Voices and noise levels share their sentences, terms and labels: each text is kept once.
+    kept: dict[str, str] = {}
+    with no_cycle_collection():
+        for number, row in enumerate(iterate_jsonl(path), 1):
+            ids.append(row.get("id"))
+            if found := _row_problems(number, row):
+                problems += found
+            else:
+                transcripts.append(_transcript(row, kept))
+    problems += _repeated_ids(ids)
+    if not ids:
         problems.append("found no rows, at least one is needed: transcribe the manifest again")
     if problems:
         raise TranscriptError(str(path), problems)
-    return tuple(_transcript(row) for row in rows)
+    return tuple(transcripts)
 
 
 def check_complete(transcripts: Sequence[Transcript], expected_ids: Collection[str]) -> None:
@@ -93,33 +108,45 @@ def shown(ids: Sequence[str]) -> str:
     return ", ".join(map(repr, ids[:_SHOWN_IDS])) + (f" and {more} more" if more > 0 else "")
 
 
-def _transcript(row: Mapping[str, Any]) -> Transcript:
-    return Transcript(**{field: row.get(field) for field in (*_REQUIRED, *_OPTIONAL)})  # type: ignore[arg-type]
+def _transcript(row: Mapping[str, Any], kept: dict[str, str]) -> Transcript:
+    """The row as a value; a text that is in `kept` is taken from there, another added, but for ids and hypotheses."""
+    values: Iterator[Any] = map(row.get, _FIELDS)
+    row_id, text, pred_text, *labels = values
+    return Transcript(
+        row_id, kept.setdefault(text, text), pred_text, *[kept.setdefault(label, label) for label in labels]
+    )
 
 
 def _row_problems(number: int, row: Mapping[str, Any]) -> list[str]:
-    name = f"row {number}" + (f" ({row['id']!r})" if isinstance(row.get("id"), str) else "")
-    problems = [
-        f"{name}: unknown field {field!r}; allowed: {', '.join((*_REQUIRED, *_OPTIONAL))}"
-        for field in row
-        if field not in (*_REQUIRED, *_OPTIONAL) and field not in _IGNORED
-    ]
-    for field in (*_REQUIRED, *_OPTIONAL):
+    # A row without problems costs next to nothing: a million of them come from one file.
+    problems: list[str] = []
+    if not row.keys() <= _KNOWN:
+        problems += (
+            f"{_row_name(number, row)}: unknown field {field!r}; allowed: {', '.join(_FIELDS)}"
+            for field in row
+            if field not in _KNOWN
+        )
+    for field in _FIELDS:
         value = row.get(field)
-        if value is None and field in _OPTIONAL:
-            continue
-        if field not in row:
-            problems.append(f"{name}: {field} is missing; {_advice(field)}")
-        elif not isinstance(value, str):
-            problems.append(f"{name}: {field} is {value!r}; a text is needed")
-        elif not value.strip() and field != "pred_text":
-            problems.append(f"{name}: {field} is empty; {_advice(field)}")
+        if isinstance(value, str):
+            if not value.strip() and field != "pred_text":
+                problems.append(f"{_row_name(number, row)}: {field} is empty; {_advice(field)}")
+        elif field not in row:
+            if field not in _OPTIONAL:
+                problems.append(f"{_row_name(number, row)}: {field} is missing; {_advice(field)}")
+        elif value is not None or field not in _OPTIONAL:
+            problems.append(f"{_row_name(number, row)}: {field} is {value!r}; a text is needed")
     if (row.get("term") is None) != (row.get("entity_category") is None):
         problems.append(
-            f"{name}: term is {row.get('term')!r} but entity_category is {row.get('entity_category')!r}; "
+            f"{_row_name(number, row)}: term is {row.get('term')!r} "
+            f"but entity_category is {row.get('entity_category')!r}; "
             "a clinical row has both, a row of general speech has neither"
         )
     return problems
+
+
+def _row_name(number: int, row: Mapping[str, Any]) -> str:
+    return f"row {number}" + (f" ({row['id']!r})" if isinstance(row.get("id"), str) else "")
 
 
 def _advice(field: str) -> str:

@@ -18,6 +18,7 @@ from flywheel.scoring import (
     Transcript,
     results_csv,
     score_rows,
+    summarise,
     write_results,
 )
 from flywheel.terms import HUMAN
@@ -90,8 +91,25 @@ def test_a_dose_that_the_normaliser_spoils_is_not_counted() -> None:
 
 def test_a_person_speaks_and_fails_as_one() -> None:
     said = transcript("give cefazolin now", "give it now", "cefazolin")
-    rows = score_rows([said, replace(said, subset=HUMAN, voice_id="anna")], CLINICAL)
-    assert [row.cluster for row in rows] == ["term cefazolin", "speaker anna"]
+    greeting = transcript("good morning", "good evening")
+    rows = score_rows(
+        [said, greeting, *(replace(row, subset=HUMAN, voice_id="anna") for row in (said, greeting))], CLINICAL
+    )
+    assert [row.cluster for row in rows] == [
+        "term cefazolin",
+        "sentence good morning",
+        "speaker anna",
+        "speaker anna",
+    ]
+
+
+def test_people_of_whom_nobody_says_who_they_are_carry_no_interval() -> None:
+    said = [
+        transcript(f"give cefazolin {n} mg now", "give it now", "cefazolin", f"r{n}") for n in range(2, 20)
+    ]
+    nameless = score_rows([replace(row, subset=HUMAN, voice_id=None) for row in said], CLINICAL)
+    wer = summarise(nameless, model="tiny", normalizer=CLINICAL)["slices"]["human"]["wer"]
+    assert (wer["low"], wer["high"], wer["n"]) == (None, None, 18)
 
 
 def test_a_term_that_was_left_out() -> None:
@@ -210,6 +228,8 @@ def test_scoring_leaves_the_search_for_cycles_as_it_was(enabled: bool) -> None:
         score_rows([transcript("give it", "give it")], CLINICAL)
         with pytest.raises(ScoringError):
             score_rows([transcript("give it", "give it", "??")], CLINICAL)
+        with pytest.raises(ScoringError):
+            summarise([], model="tiny", normalizer=CLINICAL)
         assert gc.isenabled() == enabled
     finally:
         gc.enable() if was_enabled else gc.disable()

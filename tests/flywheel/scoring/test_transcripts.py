@@ -55,6 +55,18 @@ def test_a_toolkits_manifest_fields_and_nulls_are_no_problem(tmp_path: Path) -> 
     assert read_transcripts(path) == (Transcript(**GENERAL_ROW),)
 
 
+def test_a_row_from_elsewhere_needs_its_texts_alone_and_a_cycles_row_more(tmp_path: Path) -> None:
+    bare = {"id": "r1", "text": "good morning", "pred_text": ""}
+    row = Transcript(**bare)
+    assert {row.ipa_source, row.voice_id, row.noise_level, row.synthesis_group, row.subset, row.term} == {
+        None
+    }
+    path = tmp_path / "offline_hyps.jsonl"
+    write_jsonl(path, [bare])
+    with pytest.raises(TranscriptError, match=r"ipa_source is missing; .*keep the row's fields"):
+        read_transcripts(path)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -41,7 +41,8 @@ class DecisionSettings:
 
     Args:
         minimum_relative_drop: of the priority KER.
-        significance: the p of the exact McNemar test has to be below it.
+        significance: the p of the exact McNemar test has to be below it, and the interval of the drop, clustered by
+            term, has to leave 0 out.
         general_wer_cap: by how much the WER on general speech may rise, absolute: 0.01 is 1 point. The upper end
             of the interval of the change has to stay within it, for that is what can be promised.
         small_drop: two cycles running with a smaller relative drop of the priority KER end the tuning.
@@ -200,7 +201,15 @@ class _Evidence:
 
     @property
     def significant(self) -> bool:
-        return self.ker is not None and self.ker.p < self.settings.significance
+        """By McNemar's test, which takes each row for itself, and over whole terms, which change together."""
+        return self.ker is not None and self.ker.p < self.settings.significance and self.over_terms
+
+    @property
+    def over_terms(self) -> bool:
+        """Whether the interval of the change, terms drawn anew, leaves 0 out; where terms are too few for one, the test
+        stands alone."""
+        drop = None if self.ker is None else self.ker.absolute_drop
+        return drop is None or drop.low is None or drop.high is None or drop.low > 0 or drop.high < 0
 
     @property
     def stop_tuning(self) -> bool:
@@ -251,11 +260,15 @@ def _drop_reason(evidence: _Evidence, ker: KeywordChange) -> str:
 
 
 def _test_reason(evidence: _Evidence, ker: KeywordChange) -> str:
-    verdict = "significant" if evidence.significant else "not significant"
+    verdict = "significant" if ker.p < evidence.settings.significance else "not significant"
+    change = change_in_points(negated(ker.absolute_drop))
+    terms = (
+        "" if evidence.over_terms else f" With other terms there might have been no change: {change} points."
+    )
     return (
         f"Missed before and found after: {ker.mended}; found before and missed after: {ker.broken}. "
         f"Exact McNemar test: {p_value(ker.p)}, n = {ker.before.n}; {verdict} at "
-        f"{evidence.settings.significance}."
+        f"{evidence.settings.significance}.{terms}"
     )
 
 
@@ -297,7 +310,8 @@ def _advise_grow(evidence: _Evidence) -> str:
     if evidence.significant:
         finding = "The gain is smaller than asked for."
     elif evidence.large:
-        finding = "The gain is large enough, but with so few rows it may be chance."
+        few = "rows" if evidence.over_terms else "terms"
+        finding = f"The gain is large enough, but with so few {few} it may be chance."
     else:
         finding = "The gain is small, and may be chance."
     return (

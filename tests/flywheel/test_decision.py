@@ -101,6 +101,14 @@ def compared(before: str, after: str, *, general_errors: tuple[int, int] | None 
         pytest.param(
             "x" * 20, "." * 2 + "x" * 18, (10, 10), "grow", "The gain is small, and may be", id="both"
         ),
+        pytest.param(
+            "x....." * 10,
+            "......" * 10,
+            (10, 10),
+            "grow",
+            "with so few terms it may be chance.",
+            id="ten rows mended, all of one term: p is 0.002, but six terms drawn anew may hold it not at all",
+        ),
         pytest.param("x" * 6 + "." * 14, "." * 20, (10, 10), "keep", "Use the new", id="six: p is 0.03125"),
         pytest.param(
             "." * 10, "x" + "." * 9, (10, 10), "overfit", "although that may be chance", id="up by one"

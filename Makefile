@@ -3,7 +3,7 @@
 # make doctor what a cycle needs, of the machine and of each service, and has
 # make sweep  ends what a crashed run left running
 # make push   copies the cycle to the bucket of FLYWHEEL_BUCKET; make pull: brings it here
-# make ablation  what each choice of the recipe does, for docs/ablation.md (about 45 minutes on two cores)
+# make ablation  what each choice of the recipe does, for docs/ablation.md (about half an hour on two cores)
 # make base   trains the bundled base model again (about an hour and a half on two cores)
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CYCLE ?= cycle1

@@ -1,6 +1,6 @@
 """What each choice of the recipe does: the bundled base fine-tuned again with one thing changed at a time.
 
-    make ablation                                   # the corpus, then every arm; about 45 minutes on two cores
+    make ablation                                   # the corpus, then every arm; about half an hour on two cores
     python -m benchmarks.ablation data/ablation     # the arms alone, on a cycle that has its baseline
 
 Replay of general rows, learning rate, epochs and frozen layers, each below and above what the recipe has. The rows

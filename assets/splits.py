@@ -42,7 +42,7 @@ class SplitConfig(dg.Config):
     owners=OWNERS,
     deps=[manifest],
     partitions_def=CYCLES,
-    code_version="2",
+    code_version="3",
     check_specs=[dg.AssetCheckSpec(name, asset="split", blocking=True) for name in LEAK_CHECKS],
     description=(
         "The subset of each row: train, development (picks the checkpoint), validation (the held-out rows: new "

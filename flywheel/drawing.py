@@ -1,4 +1,4 @@
-"""Which of a category's sentences are held out: whole ones, in the order of their rank, as nearly as fractions allow.
+"""Which of a category's sentences are held out: whole ones, terms in turn, as nearly as fractions allow.
 
 A sentence's rank is the SHA-256 of the seed and its words, so that neither the order of rows nor the machine decides.
 """
@@ -63,8 +63,8 @@ def divide_sentences(
     """The sides of those sentences of one category that are placed nowhere yet.
 
     Each side is brought as near to its fraction of synthesis groups as whole sentences allow, what is placed counted
-    in. Of two sentences or more one is held out; a term keeps one in training wherever it has two, and the category
-    always.
+    in. Terms take turns, so that many are measured and none is left with little to learn from. Of two sentences or
+    more one is held out; a term keeps one in training wherever it has two, and the category always.
 
     Args:
         category: one of the entity categories.
@@ -82,7 +82,10 @@ def divide_sentences(
     stock = _Stock(group for group in members if placed.get(group.key, "train") == "train")
 
     wanted = share(fractions.validation, len(members)) - held["validation"]
-    queue = sorted(free, key=lambda sentence: rank(fractions.seed, "validation", sentence.key))
+    given = Counter(
+        term for term, _ in {(g.term, g.sentence) for g in members if placed.get(g.key, "train") != "train"}
+    )
+    queue = _in_turns(free, given, fractions.seed, "validation")
     validation = _draw(queue, wanted if several else 0, stock.gives)
     # Where terms have one sentence each, some go without training, but never all of the category.
     wanted -= sum(sentence.groups for sentence in validation)
@@ -96,9 +99,9 @@ def divide_sentences(
     wanted = share(fractions.development, trained) - held["development"]
     # What is said as general speech too can be learned or measured there, but not pick a checkpoint.
     general = {group.sentence for group in groups if group.term is None}
-    queue = [sentence for sentence in rest if sentence.key not in general]
-    queue.sort(key=lambda sentence: rank(fractions.seed, "development", sentence.key))
-    development = _draw(queue, wanted, stock.gives)
+    given.update(term for sentence in validation for term in sentence.terms)
+    others = [sentence for sentence in rest if sentence.key not in general]
+    development = _draw(_in_turns(others, given, fractions.seed, "development"), wanted, stock.gives)
     return {
         **{sentence.key: "train" for sentence in rest},
         **{sentence.key: "validation" for sentence in validation},
@@ -122,6 +125,22 @@ def _sentences(groups: Iterable[Group]) -> tuple[_Sentence, ...]:
     return tuple(
         _Sentence(key, len(of), frozenset(group.term for group in of)) for key, of in sorted(said.items())
     )
+
+
+def _in_turns(
+    sentences: Iterable[_Sentence], given: Mapping[str | None, int], seed: int, queue: str
+) -> list[_Sentence]:
+    """The sentences by their rank, terms in turn: a second one of a term comes after the first one of every other.
+
+    `given` is how many sentences each term has given away before.
+    """
+    turns = Counter(given)
+    places: dict[str, int] = {}
+    ranked = sorted(sentences, key=lambda sentence: rank(seed, queue, sentence.key))
+    for sentence in ranked:
+        places[sentence.key] = max(turns[term] for term in sentence.terms)
+        turns.update(sentence.terms)
+    return sorted(ranked, key=lambda sentence: places[sentence.key])
 
 
 class _Stock:

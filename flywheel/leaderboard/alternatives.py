@@ -1,19 +1,29 @@
 """Section 7: the base as it is, the base with its terms boosted at decoding, and the fine-tuned model."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from flywheel.alternatives import boosting_alone
 from flywheel.boosting import Boosting
 from flywheel.leaderboard.inputs import LeaderboardInputs
 from flywheel.leaderboard.lines import rate_cell, section, share_cell
 from flywheel.leaderboard.markdown import inline, table
+from flywheel.leaderboard.slices import SLICES_SHOWN
 from flywheel.score_reading import ScoreReader
 from flywheel.scoring.intervals import Estimate
 from flywheel.wording import change_in_points, counted, listed
 
-__all__ = ["alternatives", "free_alternative", "how_strength_was_chosen"]
+__all__ = [
+    "Measure",
+    "alternatives",
+    "free_alternative",
+    "how_strength_was_chosen",
+    "measures",
+    "models_beside",
+]
 
 _TITLE = "7. What something free would have done"
+_CONTROLS = {"held_out": "held-out", "general": "general speech"}
 
 
 def free_alternative(inputs: LeaderboardInputs) -> str:
@@ -44,39 +54,70 @@ def alternatives(inputs: LeaderboardInputs) -> str:
 
 
 def _table(inputs: LeaderboardInputs, boosting: Boosting) -> str:
+    models = models_beside(inputs, boosting)
+    lines = [_line(measure, models) for measure in measures(inputs, models)]
+    header = ["", "n", *(name for name, _scores in models)]
+    return table(header, [line for line in lines if line])
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One line of the models beside each other: what is measured and how it is read; `is_share`: a share of rows."""
+
+    label: str
+    read: Callable[[ScoreReader], Estimate | None]
+    is_share: bool = True
+
+
+def models_beside(inputs: LeaderboardInputs, boosting: Boosting) -> list[tuple[str, ScoreReader]]:
+    """The base as it is, the base with its terms boosted where a strength was chosen, the fine-tuned model if any."""
     models = [("base as it is", inputs.before)]
     if inputs.boosted is not None and boosting.alpha:
         models.append((f"base, terms boosted (alpha {boosting.alpha:g})", inputs.boosted))
     if inputs.after is not None:
         models.append(("fine-tuned", inputs.after))
-    lines = [
-        _line(label, [read(scores) for _name, scores in models], is_share=is_share)
-        for label, read, is_share in _measures(inputs)
-    ]
-    header = ["", "n", *(name for name, _scores in models)]
-    return table(header, [line for line in lines if line])
+    return models
 
 
-def _measures(
-    inputs: LeaderboardInputs,
-) -> Sequence[tuple[str, Callable[[ScoreReader], Estimate | None], bool]]:
-    """What each line measures: its label, how it is read, and whether it is a share of rows, to be counted."""
+def measures(inputs: LeaderboardInputs, models: Sequence[tuple[str, ScoreReader]]) -> tuple[Measure, ...]:
+    """What the models are compared by: terms missed, wrong words, and terms that nobody said.
+
+    The latter on held-out rows and general speech in any case, on other slices where a model has some.
+    """
     kinds = f", {listed(inputs.priority_categories)} only" if inputs.priority_categories else ""
+
+    def metric(slice_name: str, name: str) -> Callable[[ScoreReader], Estimate | None]:
+        return lambda scores: scores.metric(slice_name, name)
+
+    def false_terms(slice_name: str) -> Callable[[ScoreReader], Estimate | None]:
+        return lambda scores: scores.false_insertions(slice_name)
+
+    def are_there(slice_name: str) -> bool:
+        found = [scores.false_insertions(slice_name) for _name, scores in models]
+        return slice_name in _CONTROLS or any(rate is not None and rate.value > 0 for rate in found)
+
     return (
-        (f"KER, held-out{kinds}", inputs.priority_ker, True),
-        ("KER, unseen terms", lambda scores: scores.metric("unseen_term", "ker"), True),
-        ("WER, held-out", lambda scores: scores.metric("held_out", "wer"), False),
-        ("WER, general speech", lambda scores: scores.metric("general", "wer"), False),
-        ("rows with a false term, held-out", lambda scores: scores.false_insertions("held_out"), True),
-        ("rows with a false term, general speech", lambda scores: scores.false_insertions("general"), True),
+        Measure(f"KER, held-out{kinds}", inputs.priority_ker),
+        Measure("KER, unseen voices", metric("unseen_voice", "ker")),
+        Measure("KER, unseen terms", metric("unseen_term", "ker")),
+        Measure("WER, held-out", metric("held_out", "wer"), is_share=False),
+        Measure("WER, general speech", metric("general", "wer"), is_share=False),
+        *(
+            Measure(
+                f"rows with a false term, {_CONTROLS.get(shown.name, shown.rows)}", false_terms(shown.name)
+            )
+            for shown in SLICES_SHOWN
+            if are_there(shown.name)
+        ),
     )
 
 
-def _line(label: str, rates: Sequence[Estimate | None], *, is_share: bool) -> list[str]:
+def _line(measure: Measure, models: Sequence[tuple[str, ScoreReader]]) -> list[str]:
     """A line of the table; empty where no model was measured so."""
+    rates = [measure.read(scores) for _name, scores in models]
     numbers = dict.fromkeys(str(rate.n) for rate in rates if rate is not None)
-    cells = ["-" if rate is None else (share_cell if is_share else rate_cell)(rate) for rate in rates]
-    return [label, " / ".join(numbers), *cells] if numbers else []
+    cells = ["-" if rate is None else (share_cell if measure.is_share else rate_cell)(rate) for rate in rates]
+    return [measure.label, " / ".join(numbers), *cells] if numbers else []
 
 
 def how_strength_was_chosen(boosting: Boosting) -> str:

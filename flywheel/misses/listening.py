@@ -12,6 +12,8 @@ __all__ = ["ROWS_KEPT", "TURN", "rows_to_hear"]
 
 ROWS_KEPT = 40
 """More than a person listens to at a sitting."""
+_HARDLY_HEARD = 0.75
+"""The share of the words beside the term that are wrong, from which on a row tells nothing of the term."""
 TURN = 2
 """Rows of one term before the other terms have their turn."""
 
@@ -19,7 +21,8 @@ TURN = 2
 def rows_to_hear(missed: Iterable[Outcome], sounds: Sounds) -> tuple[RowToHear, ...]:
     """The worst of the missed rows, at most `ROWS_KEPT`.
 
-    Worse is a miss in clean speech than one in noise; among these one that the base missed, too; among these the one
+    Rows of which hardly a word was heard come last: they tell of the recogniser, not of the term. Of the others
+    worse is a miss in clean speech than one in noise; among these one that the base missed, too; among these the one
     that sounds least like what was spoken. Terms take turns of `TURN` rows, the term with the worst row first; of one
     term, other speech comes before the same speech in other noise.
     """
@@ -31,9 +34,20 @@ def rows_to_hear(missed: Iterable[Outcome], sounds: Sounds) -> tuple[RowToHear, 
     return tuple(_to_hear(row, distance) for row, distance in islice(turns, ROWS_KEPT))
 
 
-def _badness(row: Outcome, distance: float | None) -> tuple[bool, bool, float, str]:
+def _badness(row: Outcome, distance: float | None) -> tuple[bool, bool, bool, float, str]:
     """Sorts the worst first; the id makes it the one order."""
-    return not row.clean, not row.missed_before, 0.0 if distance is None else -distance, row.row.id
+    return (
+        _unheard(row),
+        not row.clean,
+        not row.missed_before,
+        0.0 if distance is None else -distance,
+        row.row.id,
+    )
+
+
+def _unheard(row: Outcome) -> bool:
+    others = row.score.other_words
+    return others is not None and others.errors >= _HARDLY_HEARD * others.reference_length > 0
 
 
 def _other_speech_first(

@@ -1,19 +1,19 @@
 """The figures with their numbers, what was heard instead, and how far the model carries."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from html import escape
 
+from flywheel.leaderboard.alternatives import measures, models_beside
 from flywheel.leaderboard.figures import FIGURES, figure_levels, figure_title, render_svg
 from flywheel.leaderboard.html.elements import Html, coded, measured, points, section, table
 from flywheel.leaderboard.inputs import LeaderboardInputs
 from flywheel.leaderboard.lines import mcnemar_cell
 from flywheel.leaderboard.slices import SLICES_SHOWN, SliceLine, lines_of
 from flywheel.misses import HeardInstead, MissedTerm
-from flywheel.score_reading import ScoreReader
 from flywheel.scoring.comparison import KeywordChange
-from flywheel.scoring.intervals import LEAST_ROWS, Estimate
+from flywheel.scoring.intervals import LEAST_ROWS
 from flywheel.terms import HUMAN
-from flywheel.wording import chance, change_in_points, counted, listed, missed_of
+from flywheel.wording import chance, change_in_points, counted, missed_of
 
 __all__ = ["alternatives", "confusions", "doses", "figures", "slices"]
 
@@ -161,26 +161,13 @@ def alternatives(inputs: LeaderboardInputs) -> Html:
     boosting = inputs.boosting
     if boosting is None or inputs.boosted is None:
         return Html("")
-    models = [("base", inputs.before)]
-    if boosting.alpha:
-        models.append(("base, terms boosted", inputs.boosted))
-    if inputs.after is not None:
-        models.append(("fine-tuned", inputs.after))
-    kinds = f", {listed(inputs.priority_categories)} only" if inputs.priority_categories else ""
-    measures: Sequence[tuple[str, Callable[[ScoreReader], Estimate | None]]] = (
-        (f"Terms missed (KER), held out{kinds}", inputs.priority_ker),
-        ("Terms missed (KER), unseen voices", lambda scores: scores.metric("unseen_voice", "ker")),
-        ("Terms missed (KER), unseen terms", lambda scores: scores.metric("unseen_term", "ker")),
-        ("Wrong words (WER), general speech", lambda scores: scores.metric("general", "wer")),
-        ("Rows with a term nobody said, held out", lambda scores: scores.false_insertions("held_out")),
-        ("Rows with a term nobody said, general speech", lambda scores: scores.false_insertions("general")),
-    )
+    models = models_beside(inputs, boosting)
     rows: list[Sequence[str | Html]] = []
-    for label, read in measures:
-        rates = [read(scores) for _, scores in models]
+    for measure in measures(inputs, models):
+        rates = [measure.read(scores) for _, scores in models]
         n = " / ".join(dict.fromkeys(str(rate.n) for rate in rates if rate is not None))
         if n:
-            rows.append([label, n, *map(measured, rates)])
+            rows.append([measure.label, n, *map(measured, rates)])
     strength = (
         f"Chosen strength (alpha) {boosting.alpha:g}, on {boosting.chosen_on}, never on these rows."
         if boosting.alpha
@@ -191,7 +178,8 @@ def alternatives(inputs: LeaderboardInputs) -> Html:
         "Fine-tuning beside its free alternative",
         Html(
             f'<p class="note">Phrase boosting raises the score of {counted(boosting.phrases, "listed term")} while the '
-            f"base decodes. It trains nothing and costs nothing. {escape(strength)}</p>"
+            f"base decodes. It trains nothing and costs nothing. {escape(strength)} A false term is one that was heard "
+            "and that nobody said.</p>"
         ),
         table("Models on the same rows", ["rate", "n", *(name for name, _ in models)], rows, hide=True),
     )

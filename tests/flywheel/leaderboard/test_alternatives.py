@@ -16,6 +16,7 @@ def test_the_three_models_stand_side_by_side_on_the_same_rows() -> None:
     lines = page.lines(FREE)
     assert list(lines) == [
         "KER, held-out, drug only",
+        "KER, unseen voices",
         "KER, unseen terms",
         "WER, held-out",
         "WER, general speech",

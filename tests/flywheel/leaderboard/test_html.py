@@ -220,7 +220,7 @@ def test_what_was_not_measured_is_not_passed_over() -> None:
 
 def test_the_free_alternative_stands_beside_the_fine_tuned_model() -> None:
     shown = rich_page().section("alternatives")
-    assert "rate n base base, terms boosted fine-tuned" in shown
+    assert "rate n base as it is base, terms boosted (alpha 2) fine-tuned" in shown
     assert "Chosen strength (alpha) 2, on the development rows and replayed general speech" in shown
     without = page(with_boosting(page_of("trained")[0], alpha=0.0)).section("alternatives")
     assert "base, terms boosted" not in without

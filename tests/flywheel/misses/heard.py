@@ -12,7 +12,10 @@ SENTENCE = "the patient was given {} in the evening"
 
 @dataclass(frozen=True)
 class Heard:
-    """One row: `term` as the base heard it (`before`) and as the model does (`now`); both as it is, if None."""
+    """One row: `term` as the base heard it (`before`) and as the model does (`now`); both as it is, if None.
+
+    Of a `mumbled` row neither hears any other word.
+    """
 
     term: str | None
     now: str | None = None
@@ -22,6 +25,7 @@ class Heard:
     ipa_source: str = "espeak_g2p"
     voice_id: str = "espeak:en-us+m3"
     sentence: str = SENTENCE
+    mumbled: bool = False
 
     @property
     def group(self) -> str:
@@ -48,6 +52,9 @@ class Heard:
             subset=self.subset,
         )
 
+    def heard(self, heard: str | None) -> str:
+        return self.said(heard) if not self.mumbled else heard or "mm"
+
     def said(self, heard: str | None) -> str:
         return " ".join(self.sentence.format((self.term or "nothing") if heard is None else heard).split())
 
@@ -60,7 +67,7 @@ def scored(rows: Sequence[Heard], *, base: bool) -> list[RowScore]:
     return score_rows(
         [
             Transcript(
-                pred_text=each.said(each.before if base else each.now),
+                pred_text=each.heard(each.before if base else each.now),
                 **each.row.model_dump(exclude={"audio_filepath", "duration", "sampling_rate"}),
             )
             for each in rows

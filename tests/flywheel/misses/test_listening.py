@@ -27,6 +27,12 @@ def test_the_worst_is_heard_first() -> None:
     assert [row.reference.split()[0] for row in to_hear(rows)] == ["first", "second", "third", "fourth"]
 
 
+def test_a_row_of_which_hardly_a_word_was_heard_comes_last() -> None:
+    mumbled = Heard("cefazolin", now="x", before="x", mumbled=True, sentence="first {} of all")
+    noisy = Heard("cefazolin", now="saf", noise_level="snr_5db", sentence="second {} of all")
+    assert [row.reference.split()[0] for row in to_hear([mumbled, noisy])] == ["second", "first"]
+
+
 def test_a_row_carries_what_a_listener_needs() -> None:
     heard = Heard("cefazolin", now="saf", before="x", subset="unseen_voice", noise_level="snr_5db")
     (row,) = to_hear([heard])

@@ -12,8 +12,8 @@ __all__ = ["ROWS_KEPT", "TURN", "rows_to_hear"]
 
 ROWS_KEPT = 40
 """More than a person listens to at a sitting."""
-_HARDLY_HEARD = 0.75
-"""The share of the words beside the term that are wrong, from which on a row tells nothing of the term."""
+_HARDLY_HEARD = 0.5
+"""The share of the words beside the term that are wrong, from which on a row tells next to nothing of the term."""
 TURN = 2
 """Rows of one term before the other terms have their turn."""
 
@@ -21,7 +21,7 @@ TURN = 2
 def rows_to_hear(missed: Iterable[Outcome], sounds: Sounds) -> tuple[RowToHear, ...]:
     """The worst of the missed rows, at most `ROWS_KEPT`.
 
-    Rows of which hardly a word was heard come last: they tell of the recogniser, not of the term. Of the others
+    Rows of which not even half was heard come last: they tell of the recogniser, not of the term. Of the others
     worse is a miss in clean speech than one in noise; among these one that the base missed, too; among these the one
     that sounds least like what was spoken. Terms take turns of `TURN` rows, the term with the worst row first; of one
     term, other speech comes before the same speech in other noise.

@@ -29,7 +29,7 @@ pytestmark = [
 __all__ = ["browser"]
 
 SEED = "term,entity_category\ncefazolin,drug\nferritin,lab\nbronchoscopy,procedure\n"
-CLOSED = "ops: {gate: {config: {minimum_rows: 100000}}}"
+CLOSED = "ops: {gate: {config: {minimum_rows: 100000}}, boosted_eval: {config: {enabled: false}}}"
 """A gate that stays closed: what follows takes minutes, and is shown elsewhere."""
 LOADED = (
     "{workspaceOrError {... on Workspace {locationEntries {loadStatus locationOrLoadError {__typename}}}}}"

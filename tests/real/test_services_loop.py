@@ -31,8 +31,8 @@ OVERRIDES = (
 )
 DICTIONARY_KEY = "a-key-of-the-dictionary/5e7c0de"
 BUCKET = "flywheel-copies"
-CLOSED = {"gate": {"minimum_rows": 10_000}}
-"""What a training adds is a matter of the other loops."""
+CLOSED = {"gate": {"minimum_rows": 10_000}, "boosted_eval": {"enabled": False}}
+"""What boosting and a training add is a matter of the other loops."""
 SECRETS = (hume_server.KEY, DICTIONARY_KEY, WANDB_KEY, s3_server.KEY_ID, s3_server.SECRET)
 
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from flywheel.scoring.normalizers import CLINICAL
+
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
@@ -57,7 +59,7 @@ download. It is not a recogniser for people: it has never heard one.
 
 Word error rate on the bundled general sentences, none of which is in the training text. Known voices are
 the eight that a cycle speaks with, unseen ones are held out of every training. Normaliser:
-`flywheel_clinical`.
+`{CLINICAL.name}` {CLINICAL.version}.
 
 | wording | voices | noise | WER | errors / words | sentences |
 |---|---|---|---|---|---|

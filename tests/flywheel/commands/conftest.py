@@ -30,7 +30,10 @@ Write = Callable[[str, bytes | str], Path]
 
 
 @pytest.fixture
-def command(capsys: pytest.CaptureFixture[str]) -> Command:
+def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    # Tables are what a wide terminal shows, wherever the tests run.
+    monkeypatch.setenv("COLUMNS", "400")
+
     def run(*arguments: str | Path) -> Outcome:
         status = main([str(argument) for argument in arguments])
         captured = capsys.readouterr()

@@ -135,21 +135,19 @@ def _look_for_misses(folder: CycleFolder) -> Misses | None:
 
 
 def _misses(folder: CycleFolder, model: str) -> Misses | None:
-    """Those in the file, with audio relative to the page; None where there are none, or those of another model."""
+    """Those in the file, audio as it lies in the data folder; None where there are none, or those of another model."""
     misses = read_misses(folder)
     if misses is None or misses.model != model:
         return None
-    rows = (replace(row, audio_filepath=_from_the_page(folder, row.audio_filepath)) for row in misses.rows)
+    rows = (replace(row, audio_filepath=_in_its_folder(row.audio_filepath)) for row in misses.rows)
     return replace(misses, rows=tuple(rows))
 
 
-def _from_the_page(folder: CycleFolder, audio: str) -> str:
-    """The path of a file below the data folder relative to the page; of one elsewhere its name alone, for a page is
-    passed on, and the folders of a machine are nobody's business."""
-    path = Path(audio).absolute()
-    if not path.is_relative_to(folder.data.absolute()):
-        return path.name
-    return os.path.relpath(path, folder.root.absolute())
+def _in_its_folder(audio: str) -> str:
+    """`speech/<name>.wav`, as it lies in the data folder: the same wherever that is, for a page is passed on and a data
+    folder moves, and the folders of a machine are nobody's business."""
+    path = Path(audio)
+    return f"{path.parent.name}/{path.name}"
 
 
 def _figures(page: Path, baseline: ScoreReader) -> dict[str, str]:

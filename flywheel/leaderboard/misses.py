@@ -79,7 +79,7 @@ def _heard_instead(heard: HeardInstead) -> str:
 
 def _rows_table(rows: Sequence[RowToHear]) -> str:
     return table(
-        ["", "term", "heard in its place", "distance", "rows", "voice", "noise", "file"],
+        ["", "term", "heard in its place", "distance", "rows", "voice", "noise", "file in the data folder"],
         [
             [
                 *(str(number), inline(row.term), inline(row.heard) or _LEFT_OUT),

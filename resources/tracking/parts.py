@@ -220,7 +220,9 @@ class Sending:
         for file in self._files:
             _marker(file).unlink(missing_ok=True)
         said = [found["what"] for found in _ERROR.finditer(self._said())]
-        why = [*said, *errors, self._running.ended(self._output).words]
+        ended = self._running.ended(self._output)
+        # What the client says while it is being ended is no reason of its own.
+        why = [ended.words] if ended.exit_code is None else [*said, *errors, ended.words]
         return _without_secrets(why[0])
 
     def _said(self) -> str:

@@ -31,14 +31,17 @@ def folder(finished: CycleFolder, tmp_path: Path) -> CycleFolder:
 
 
 class TestFiles:
-    def test_whatever_the_page_names_lies_beside_it(self, finished: CycleFolder) -> None:
+    def test_whatever_the_page_names_lies_beside_it_or_in_the_data_folder(
+        self, finished: CycleFolder
+    ) -> None:
         page = finished.leaderboard(2)
         markdown = page.read_text(encoding="utf-8")
         targets = re.findall(r"\]\(([^)]+)\)", markdown)
         sounds = re.findall(r"`([^`]+\.wav)`", markdown)
         assert "leaderboard_cycle2.html" in targets and "leaderboard_cycle2.category.png" in targets
         assert sounds
-        assert not [name for name in (*targets, *sounds) if not (page.parent / name).is_file()]
+        assert not [name for name in targets if not (page.parent / name).is_file()]
+        assert not [name for name in sounds if not (finished.data / name).is_file()]
 
     def test_the_html_page_says_the_same(self, finished: CycleFolder) -> None:
         html = finished.leaderboard_html(2).read_text(encoding="utf-8")
@@ -65,10 +68,10 @@ class TestWhatCounts:
         write_json(folder.misses, {**read_json(folder.misses), "model": "another"})
         assert page_inputs(folder).misses is None
 
-    def test_audio_from_elsewhere_is_named_without_its_folders(self, folder: CycleFolder) -> None:
+    def test_a_data_folder_that_has_moved_has_the_same_page(self, folder: CycleFolder) -> None:
         shown = page_inputs(folder).misses
         assert shown is not None and shown.rows
-        assert all(re.fullmatch(r"[0-9a-f]{64}\.wav", row.audio_filepath) for row in shown.rows)
+        assert all(re.fullmatch(r"speech/[0-9a-f]{64}\.wav", row.audio_filepath) for row in shown.rows)
 
     def test_boosting_of_another_baseline_does_not_count(self, folder: CycleFolder) -> None:
         assert page_inputs(folder).boosting is not None

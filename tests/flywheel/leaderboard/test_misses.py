@@ -82,7 +82,7 @@ def test_rows_to_listen_to_are_named_with_their_files() -> None:
         "rows": "unseen voice",
         "voice": "espeak:en-us+f5",
         "noise": "snr_5db",
-        "file": "../../speech/0.wav",
+        "file in the data folder": "../../speech/0.wav",
     }
     assert (rows[1]["heard in its place"], rows[1]["distance"]) == ("(left out)", "-")
     assert "Listen to these 10 rows first:" in page.texts[WRONG]

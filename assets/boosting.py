@@ -9,13 +9,15 @@ from assets.evaluation import EvaluationConfig, base_model, baseline_eval, evalu
 from assets.rented import left_running_spec, rented_step
 from assets.splits import split
 from flywheel.alternatives import boosting_alone
-from flywheel.boosting import ALPHAS, BoostingSettings, Search, boost
+from flywheel.boosting import BoostingSettings, Search, boost
 from flywheel.cycles import CycleFolder
 from flywheel.files import read_json
 from flywheel.leaderboard import how_strength_was_chosen
 from flywheel.recipes.bases import read_base
 from resources.compute.resource import Compute
 from resources.data_folder import DataFolder
+
+_DEFAULTS = BoostingSettings()
 
 
 class BoostingConfig(EvaluationConfig):
@@ -24,13 +26,13 @@ class BoostingConfig(EvaluationConfig):
 
     enabled: bool = True
     batch_size: int = 64
-    alphas: list[float] = list(ALPHAS)
-    general_wer_cap: float = 0.005
-    search: Search = "beam"
-    beam_size: int = 4
-    clinical_rows: int = 150
-    general_rows: int = 200
-    seed: int = 42
+    alphas: list[float] = list(_DEFAULTS.alphas)
+    general_wer_cap: float = _DEFAULTS.general_wer_cap
+    search: Search = _DEFAULTS.search
+    beam_size: int = _DEFAULTS.beam_size
+    clinical_rows: int = _DEFAULTS.clinical_rows
+    general_rows: int = _DEFAULTS.general_rows
+    seed: int = _DEFAULTS.seed
 
     @property
     def settings(self) -> BoostingSettings:

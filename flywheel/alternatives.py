@@ -6,7 +6,7 @@ Boosting is held against the very bars that a fine-tuned model has to pass, on t
 from flywheel.boosting import Boosting
 from flywheel.decision import DecisionSettings, decide
 from flywheel.scoring.comparison import Comparison, KeywordChange
-from flywheel.wording import change_in_points, listed, missed_of, p_value
+from flywheel.wording import change_in_points, listed, missed_of, negated, p_value
 
 __all__ = ["boosting_alone", "boosting_suffices"]
 
@@ -60,11 +60,15 @@ def _beside_the_finetune(settings: DecisionSettings, against: Comparison | None)
     ker = None if against is None else against.priority_ker
     if ker is None:
         return ""
-    counts = f"misses {missed_of(ker.after)} where boosting misses {missed_of(ker.before)} ({p_value(ker.p)})"
+    doubt = ""
+    if ker.p < settings.significance and not ker.holds_over_terms:
+        doubt = f"; over terms {change_in_points(negated(ker.absolute_drop))} points"
+    rows = f"{missed_of(ker.after)} where boosting misses {missed_of(ker.before)}"
+    counts = f"misses {rows} ({p_value(ker.p)}{doubt})"
     if _is_better(ker, settings):
         return f" The fine-tuned model is better still: it {counts}."
     return f" The fine-tuned model is not measurably better: it {counts}. Boosting is the cheaper choice."
 
 
 def _is_better(ker: KeywordChange, settings: DecisionSettings) -> bool:
-    return ker.mended > ker.broken and ker.p < settings.significance
+    return ker.mended > ker.broken and ker.is_significant(settings.significance)

@@ -201,15 +201,11 @@ class _Evidence:
 
     @property
     def significant(self) -> bool:
-        """By McNemar's test, which takes each row for itself, and over whole terms, which change together."""
-        return self.ker is not None and self.ker.p < self.settings.significance and self.over_terms
+        return self.ker is not None and self.ker.is_significant(self.settings.significance)
 
     @property
     def over_terms(self) -> bool:
-        """Whether the interval of the change, terms drawn anew, leaves 0 out; where terms are too few for one, the test
-        stands alone."""
-        drop = None if self.ker is None else self.ker.absolute_drop
-        return drop is None or drop.low is None or drop.high is None or drop.low > 0 or drop.high < 0
+        return self.ker is None or self.ker.holds_over_terms
 
     @property
     def stop_tuning(self) -> bool:

@@ -80,8 +80,8 @@ def parser() -> argparse.ArgumentParser:
         "--require",
         choices=("improvement",),
         help=(
-            f"exit 1 unless the KER fell with p < {_SIGNIFICANCE} by McNemar's test; without terms, unless the "
-            "whole interval of the change of WER is below 0"
+            f"exit 1 unless the KER fell with p < {_SIGNIFICANCE} by McNemar's test and its interval over terms is "
+            "below 0; without terms, unless the whole interval of the change of WER is"
         ),
     )
     parser.add_argument(
@@ -172,12 +172,14 @@ def _headline(comparison: Comparison) -> KeywordChange | None:
 
 
 def _ker_improved(ker: KeywordChange) -> _Check:
-    holds = ker.mended > ker.broken and ker.p < _SIGNIFICANCE
+    holds = ker.mended > ker.broken and ker.is_significant(_SIGNIFICANCE)
+    change = change_in_points(negated(ker.absolute_drop))
     return _Check(
         "improvement",
         holds,
         f"KER: {missed_of(ker.before)} missed before, {missed_of(ker.after)} after; {ker.mended} mended, "
-        f"{ker.broken} broken, {p_value(ker.p)}; asked for: fewer, p < {_SIGNIFICANCE}",
+        f"{ker.broken} broken, {p_value(ker.p)}, {change} points; asked for: fewer, p < {_SIGNIFICANCE}, the interval "
+        "below 0",
     )
 
 

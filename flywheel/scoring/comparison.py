@@ -84,6 +84,17 @@ class KeywordChange:
     improvement: float | None = None
     p_holm: float | None = None
 
+    @property
+    def holds_over_terms(self) -> bool:
+        """Whether the interval of the change, terms drawn anew, leaves 0 out; where they are too few for an interval,
+        there is nothing to hold against it."""
+        drop = self.absolute_drop
+        return drop.low is None or drop.high is None or drop.low > 0 or drop.high < 0
+
+    def is_significant(self, level: float) -> bool:
+        """By McNemar's test, which takes each row for itself, and over whole terms, which change together."""
+        return self.p < level and self.holds_over_terms
+
 
 @dataclass(frozen=True, slots=True)
 class SliceComparison:

@@ -170,6 +170,20 @@ def test_rows_missing_on_one_side_are_misses_there(command: Command, files: tupl
     )
 
 
+def test_an_improvement_of_one_term_alone_is_none_over_terms(command: Command, write: Write) -> None:
+    names = ("cefazolin", "heparin", "apixaban", "digoxin", "ramipril", "sotalol", "warfarin")
+    rows = [
+        {"id": f"{name}{n}", "text": f"{name} for bed {n}", "term": name} for name in names for n in range(8)
+    ]
+    references = write("ref.jsonl", lines(rows))
+    missed = [row | {"hyp": "no" if row["term"] == names[0] else row["text"]} for row in rows]
+    before = write("a.jsonl", lines([{"id": row["id"], "hyp": row["hyp"]} for row in missed]))
+    after = write("b.jsonl", lines([{"id": row["id"], "hyp": row["text"]} for row in rows]))
+    done = command("compare", references, before, after, "--require", "improvement")
+    assert done.status == 1
+    assert "8 mended, 0 broken, p = 0.008, -14.3 [" in done.out and "asked for: fewer" in done.out
+
+
 def test_what_too_few_rows_do_not_carry_is_said_in_place_of_a_number(command: Command, write: Write) -> None:
     """Thirteen rows about a drug, of which three are mended, and five about a lab value."""
     rows = corpus(26)[1::2] + [{"id": f"l{n}", "text": f"ferritin {n}", "term": "ferritin"} for n in range(5)]

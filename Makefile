@@ -20,7 +20,7 @@ export DAGSTER_HOME ?= $(CURDIR)
 run: $(READY)
 	$(BIN)/dagster asset materialize -m assets.definitions --select '*' --partition $(CYCLE) \
 		--config-json '{"loggers": {"console": {}}}'
-	@$(BIN)/python -m flywheel.cycle_page $(CYCLE)
+	@$(BIN)/python -m flywheel.cycle.page $(CYCLE)
 
 test: $(READY)
 	$(BIN)/pytest -m "not real" --numprocesses auto
@@ -44,7 +44,7 @@ push pull: $(READY)
 	@$(BIN)/python -m resources.object_store $@ $(CYCLE)
 
 base: $(READY)
-	$(BIN)/python -m flywheel.jobs.pretrain --work data/base --output flywheel/bundled
+	$(BIN)/python -m flywheel.compute.programs.pretrain --work data/base --output flywheel/files/bundled
 
 # A data folder and a split of their own: choices are not made on the rows that a cycle is judged on.
 ablation: export FLYWHEEL_DATA := $(CURDIR)/data/ablation

@@ -8,10 +8,10 @@ from pathlib import Path
 import dagster as dg
 
 from assets.cycles import CYCLES, OWNERS, cycle_step, is_selected, tell_outcome
-from flywheel.audition.clips import Speaker
-from flywheel.audition.holding import AuditionFiles, hold_audition, open_ends_table
-from flywheel.audition.policy import OFF, WARN, policy_named, state_file
-from flywheel.files import sha256_of_file
+from flywheel.cycle.audition import AuditionFiles, hold_audition, open_ends_table
+from flywheel.files.atomic import sha256_of_file
+from flywheel.speech.audition.clips import Speaker
+from flywheel.speech.audition.policy import OFF, WARN, policy_named, state_file
 from resources.data_folder import DataFolder
 from resources.speech.resource import Speech
 
@@ -76,7 +76,11 @@ def audition(
         folder = data.cycle(cycle)
         policy = config.chosen_policy
         speaker = Speaker(
-            voices.synthesizer, voices.casting, data.speech, voices.workers or None, log=context.log.info
+            voices.synthesizer,
+            voices.casting.seen_voices[0],
+            data.speech,
+            voices.workers or None,
+            log=context.log.info,
         )
         files = AuditionFiles(config.verdicts(data), data.overrides)
         state, judgements = hold_audition(

@@ -8,12 +8,12 @@ from assets.cycles import CYCLES, EVAL_POOL, OWNERS, cycle_step
 from assets.evaluation import EvaluationConfig, base_model, baseline_eval, evaluated
 from assets.rented import left_running_spec, rented_step
 from assets.splits import split
-from flywheel.alternatives import boosting_alone
-from flywheel.boosting import BoostingSettings, Search, boost
-from flywheel.cycles import CycleFolder
-from flywheel.files import read_json
-from flywheel.leaderboard import how_strength_was_chosen
-from flywheel.recipes.bases import read_base
+from flywheel.files.atomic import read_json
+from flywheel.files.cycles import CycleFolder
+from flywheel.recognisers.bases import read_base
+from flywheel.recognisers.boosting import BoostingSettings, Search, boost
+from flywheel.report.leaderboard import how_strength_was_chosen
+from flywheel.verdict.boosting_alone import boosting_alone
 from resources.compute.resource import Compute
 from resources.data_folder import DataFolder
 

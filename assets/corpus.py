@@ -8,9 +8,9 @@ import dagster as dg
 
 from assets.cycles import CYCLES, OWNERS, cycle_step
 from assets.progress import progress_of
-from flywheel import bundled
-from flywheel.audio_preflight import AudioError, check_audio
-from flywheel.corpus import (
+from flywheel.corpus.audio_headers import AudioError, check_audio
+from flywheel.corpus.manifest import ManifestError, content_hash, read_manifest, write_manifest
+from flywheel.corpus.plan import (
     dropped_rows,
     engines_of,
     manifest_rows,
@@ -22,14 +22,20 @@ from flywheel.corpus import (
     write_dropped,
     write_second_engine,
 )
-from flywheel.cycles import latest_earlier
+from flywheel.corpus.recordings import read_recordings
+from flywheel.corpus.sentences import (
+    BUNDLED_GENERAL_SENTENCES,
+    cycle_sentences,
+    read_sentences,
+    write_sentences,
+)
+from flywheel.corpus.terms import read_term_seed, write_term_seed
 from flywheel.errors import FlywheelError
-from flywheel.files import sha256_of_file
-from flywheel.manifest import ManifestError, content_hash, read_manifest, write_manifest
+from flywheel.files import bundled
+from flywheel.files.atomic import sha256_of_file
+from flywheel.files.cycles import latest_earlier
 from flywheel.pronunciation.lexicon import read_lexicon
-from flywheel.recordings import read_recordings
-from flywheel.sentences import BUNDLED_GENERAL_SENTENCES, cycle_sentences, read_sentences, write_sentences
-from flywheel.terms import UNSEEN_ENGINE, read_term_seed, write_term_seed
+from flywheel.scoring.slices import UNSEEN_ENGINE
 from resources.data_folder import DataFolder
 from resources.speech.resource import Speech
 

@@ -7,8 +7,8 @@ from typing import Any, TypeAlias
 
 import dagster as dg
 
-from flywheel.cycles import CycleNameError, cycle_number
 from flywheel.errors import FlywheelError
+from flywheel.files.cycles import CycleNameError, cycle_number
 
 OWNERS = ["team:clinical-asr"]
 GPU_POOL = "gpu"

@@ -10,13 +10,13 @@ import dagster as dg
 from assets.cycles import CYCLES, EVAL_POOL, OWNERS, cycle_step
 from assets.rented import left_running_spec, rented_step
 from assets.splits import split
-from flywheel.cycle_page import write_page
-from flywheel.cycles import EvalFolder
-from flywheel.evaluation import Transcription, model_label, score, transcribe
-from flywheel.files import sha256_of_file, write_json
-from flywheel.recipes.bases import Base, base_of_cycle, read_base
-from flywheel.score_reading import ScoreReader
-from flywheel.wording import rate
+from flywheel.cycle.page import write_page
+from flywheel.files.atomic import sha256_of_file, write_json
+from flywheel.files.cycles import EvalFolder
+from flywheel.recognisers.bases import Base, base_of_cycle, read_base
+from flywheel.recognisers.evaluation import Transcription, model_label, score, transcribe
+from flywheel.scoring.numbers_as_text import rate
+from flywheel.scoring.score_reading import ScoreReader
 from resources.compute.resource import Compute
 from resources.data_folder import DataFolder
 

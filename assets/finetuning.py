@@ -11,9 +11,9 @@ from assets.cycles import CYCLES, GPU_POOL, OWNERS, cycle_step
 from assets.evaluation import base_model
 from assets.rented import left_running_spec, rented_step
 from assets.splits import split
-from flywheel.cycles import CycleFolder
-from flywheel.recipes.bases import read_base
-from flywheel.recipes.finetuning import TrainingRun, chosen_hyperparameters, epochs_table, finetune
+from flywheel.files.cycles import CycleFolder
+from flywheel.recognisers.bases import read_base
+from flywheel.recognisers.nemo_asr import TrainingRun, chosen_hyperparameters, epochs_table, finetune
 from resources.compute.resource import Compute
 from resources.data_folder import DataFolder
 from resources.object_store.resource import ObjectStore

@@ -6,10 +6,10 @@ import dagster as dg
 
 from assets.cycles import CYCLES, OWNERS, cycle_step, is_selected, tell_outcome
 from assets.evaluation import baseline_eval
-from flywheel.cycle_page import write_page
-from flywheel.files import read_json, sha256_of_file, write_json
-from flywheel.gate import GATE_CRITERIA, GateSettings, evaluate_gate
-from flywheel.manifest import clinical_rows_by_category, read_manifest
+from flywheel.corpus.manifest import clinical_rows_by_category, read_manifest
+from flywheel.cycle.page import write_page
+from flywheel.files.atomic import read_json, sha256_of_file, write_json
+from flywheel.verdict.gate import GATE_CRITERIA, GateSettings, evaluate_gate
 from resources.data_folder import DataFolder
 
 

@@ -9,10 +9,10 @@ import dagster as dg
 
 from assets.corpus import TermSeedConfig
 from assets.cycles import CYCLE_TAG, CYCLES
-from flywheel.cycles import CycleFolder, all_cycles, cycle_name
+from flywheel.cycle.growth import GrowthSettings, Remembered, Sources, look, offered_before, unfinished
 from flywheel.errors import FlywheelError
-from flywheel.growth import GrowthSettings, Remembered, Sources, look, offered_before, unfinished
-from flywheel.wording import counted
+from flywheel.files.cycles import CycleFolder, all_cycles, cycle_name
+from flywheel.scoring.numbers_as_text import counted
 from resources.data_folder import DataFolder
 from resources.recordings import bring_recordings
 from resources.run_config import RUN_CONFIG, run_config

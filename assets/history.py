@@ -6,9 +6,16 @@ import dagster as dg
 
 from assets.cycles import CYCLES, FIGURE_DOTS_PER_INCH, OWNERS, cycle_step
 from assets.fan_in import nothing_from
-from flywheel.files import sha256_of_file
-from flywheel.history import History, figure_description, headline, render, render_figure, write_history
-from flywheel.leaderboard.markdown import data_url, image
+from flywheel.files.atomic import sha256_of_file
+from flywheel.files.markdown import data_url, image
+from flywheel.report.history import (
+    History,
+    figure_description,
+    headline,
+    render,
+    render_figure,
+    write_history,
+)
 from resources.data_folder import DataFolder
 
 

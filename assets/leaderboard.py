@@ -10,18 +10,18 @@ from assets.cycles import CYCLES, FIGURE_DOTS_PER_INCH, OWNERS, cycle_step, tell
 from assets.evaluation import base_model, baseline_eval, next_eval
 from assets.fan_in import nothing_from
 from assets.freshness import kept_fresh
-from flywheel.alternatives import boosting_alone
-from flywheel.boosting import against_finetune, read_boosting
-from flywheel.cycle_page import page_as_html, write_page
-from flywheel.cycles import CycleFolder, earlier_drops
-from flywheel.decision import Decision, DecisionSettings, decide
-from flywheel.evaluation import row_scores
-from flywheel.files import read_json, sha256_of_file, write_json
-from flywheel.gate import GateDecision
-from flywheel.leaderboard import LeaderboardInputs, headline, render, render_figure
-from flywheel.leaderboard.markdown import data_url
-from flywheel.recipes.bases import read_base
+from flywheel.cycle.page import page_as_html, write_page
+from flywheel.files.atomic import read_json, sha256_of_file, write_json
+from flywheel.files.cycles import CycleFolder, earlier_drops
+from flywheel.files.markdown import data_url
+from flywheel.recognisers.bases import read_base
+from flywheel.recognisers.boosting import against_finetune, read_boosting
+from flywheel.recognisers.evaluation import row_scores
+from flywheel.report.leaderboard import LeaderboardInputs, headline, render, render_figure
 from flywheel.scoring.comparison import compare
+from flywheel.verdict.boosting_alone import boosting_alone
+from flywheel.verdict.decision import Decision, DecisionSettings, decide
+from flywheel.verdict.gate import GateDecision
 from resources.data_folder import DataFolder
 
 _FIGURES_IN_THE_UI = ("category", "noise")

@@ -9,14 +9,14 @@ import dagster as dg
 
 from assets.corpus import sentences, term_seed
 from assets.cycles import CYCLES, OWNERS, cycle_step
-from flywheel.files import sha256_of_file
+from flywheel.corpus.terms import read_term_seed
+from flywheel.files.atomic import sha256_of_file
 from flywheel.pronunciation.choosing import choose_pronunciations
-from flywheel.pronunciation.lexicon import Pronunciation, write_lexicon
+from flywheel.pronunciation.lexicon import Pronunciation, g2p_source, write_lexicon
 from flywheel.pronunciation.overrides import read_overrides
-from flywheel.speech.espeak import EspeakSynthesizer
-from flywheel.speech.synthesis import Voice, g2p_source
-from flywheel.terms import read_term_seed
-from flywheel.wording import counted
+from flywheel.scoring.numbers_as_text import counted
+from flywheel.speech.engines.espeak import EspeakSynthesizer
+from flywheel.speech.synthesizer import Voice
 from resources.data_folder import DataFolder
 from resources.dictionary import OFF, Dictionary, MedicalDictionary
 from resources.speech.resource import Speech

@@ -9,13 +9,8 @@ import dagster as dg
 from assets.corpus import term_seed
 from assets.cycles import CYCLES, OWNERS, cycle_step
 from assets.progress import progress_of
-from flywheel.assignments import Assignments
-from flywheel.cycles import CycleFolder, latest_earlier
-from flywheel.files import read_json
-from flywheel.leaderboard.markdown import inline, table
-from flywheel.manifest import ManifestRow, content_hash
-from flywheel.offered import find_manifests, write_offered
-from flywheel.recordings import (
+from flywheel.corpus.manifest import ManifestRow, content_hash
+from flywheel.corpus.recordings import (
     Admission,
     DropFolder,
     Quarantined,
@@ -24,6 +19,11 @@ from flywheel.recordings import (
     write_quarantine,
     write_recordings,
 )
+from flywheel.corpus.recordings.offered_lines import find_manifests, write_offered
+from flywheel.corpus.split.earlier_decisions import Assignments
+from flywheel.files.atomic import read_json
+from flywheel.files.cycles import CycleFolder, latest_earlier
+from flywheel.files.markdown import inline, table
 from resources.data_folder import DataFolder
 from resources.recordings import bring_recordings
 

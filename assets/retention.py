@@ -2,8 +2,8 @@
 
 import dagster as dg
 
+from flywheel.cycle.retention import RetentionRefused, cycles_to_keep, plan, report, retain
 from flywheel.errors import FlywheelError
-from flywheel.retention import RetentionRefused, cycles_to_keep, plan, report, retain
 from resources.data_folder import DataFolder
 
 _ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)

@@ -8,14 +8,14 @@ import dagster as dg
 
 from assets.corpus import manifest
 from assets.cycles import CYCLES, OWNERS, cycle_step
-from flywheel.cycles import latest_earlier
-from flywheel.evaluation import evaluated_rows
-from flywheel.files import read_json, sha256_of_file, write_json
-from flywheel.leaderboard import split_table
-from flywheel.leaks import LEAK_CHECKS, check_leaks
-from flywheel.manifest import read_manifest, write_manifest
-from flywheel.splits import TRAINING_SUBSETS, Assignments, SplitSettings, split_rows
-from flywheel.terms import HUMAN, UNSEEN_ENGINE
+from flywheel.corpus.manifest import read_manifest, write_manifest
+from flywheel.corpus.split.leaks import LEAK_CHECKS, check_leaks
+from flywheel.corpus.split.subsets import TRAINING_SUBSETS, Assignments, SplitSettings, split_rows
+from flywheel.files.atomic import read_json, sha256_of_file, write_json
+from flywheel.files.cycles import latest_earlier
+from flywheel.recognisers.evaluation import evaluated_rows
+from flywheel.report.leaderboard import split_table
+from flywheel.scoring.slices import HUMAN, UNSEEN_ENGINE
 from resources.data_folder import DataFolder
 from resources.speech.resource import Speech
 

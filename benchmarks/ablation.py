@@ -16,18 +16,18 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from flywheel.cycles import CycleFolder
-from flywheel.decision import DecisionSettings
+from flywheel.corpus.manifest import ManifestRow, read_manifest, write_manifest
 from flywheel.errors import FlywheelError
-from flywheel.evaluation import model_label, row_scores, score, transcribe
-from flywheel.files import read_json, write_text
-from flywheel.gate import GateSettings
-from flywheel.leaderboard.markdown import table
-from flywheel.manifest import ManifestRow, read_manifest, write_manifest
-from flywheel.recipes.bases import Base, read_base
-from flywheel.recipes.finetuning import TINY, chosen_hyperparameters, finetune
+from flywheel.files.atomic import read_json, write_text
+from flywheel.files.cycles import CycleFolder
+from flywheel.files.markdown import table
+from flywheel.recognisers.bases import Base, read_base
+from flywheel.recognisers.evaluation import model_label, row_scores, score, transcribe
+from flywheel.recognisers.nemo_asr import TINY, chosen_hyperparameters, finetune
 from flywheel.scoring import Comparison, compare
-from flywheel.wording import change_in_points, missed_of, misses
+from flywheel.scoring.numbers_as_text import change_in_points, missed_of, misses
+from flywheel.verdict.decision import DecisionSettings
+from flywheel.verdict.gate import GateSettings
 from resources.compute.local import LocalBackend
 
 CYCLE = "cycle1"

@@ -5,8 +5,8 @@
 
 The places are those of the tests, on this machine: a real Docker Engine; for brev a real sshd and rsync on loopback
 behind a stand-in of the vendor's command; for modal a servicer of its protocol on loopback. So the figures are what
-the backend itself costs. A rented machine's start comes on top: see `flywheel/bundled/gpu_prices.csv`. Needs root.
-The bare command and the backends take turns.
+the backend itself costs. A rented machine's start comes on top: see `flywheel/files/bundled/gpu_prices.csv`.
+Needs root. The bare command and the backends take turns.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from pathlib import Path
 from statistics import median
 from unittest import mock
 
-from flywheel.compute import ComputeBackend, ComputeJob
+from flywheel.compute.job import ComputeBackend, ComputeJob
 from resources.compute import BACKENDS
 from resources.compute.resource import Compute
 from resources.data_folder import DataFolder

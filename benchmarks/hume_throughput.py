@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
-from flywheel.speech.rendering import render
-from flywheel.speech.synthesis import Utterance
-from flywheel.speech.takes import Take
+from flywheel.speech.cache.audio_files import render
+from flywheel.speech.cache.take import Take
+from flywheel.speech.synthesizer import Utterance
 from resources.speech.hume import HumeSynthesizer
 from tests.real.hume_server import KEY, TEXTS, VOICES
 

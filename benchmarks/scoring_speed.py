@@ -24,7 +24,7 @@ from typing import TypeVar
 import jiwer
 
 from flywheel.scoring import CLINICAL, Transcript, score_rows, sum_counts, summarise, word_errors
-from flywheel.scoring.collecting import no_cycle_collection
+from flywheel.scoring.garbage_collection import no_cycle_collection
 
 _VOCABULARY = 5_000
 _WORDS = (8, 30)

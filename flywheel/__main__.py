@@ -1,10 +1,10 @@
-"""`python -m flywheel COMMAND`: see `flywheel.commands`."""
+"""`python -m flywheel COMMAND`: see `flywheel.cli`."""
 
 import gc
 import io
 import sys
 
-from flywheel.commands import main
+from flywheel.cli import main
 
 if __name__ == "__main__":
     # A command makes millions of small objects, keeps them all and ends: looking for garbage among them takes a

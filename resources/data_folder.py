@@ -5,8 +5,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from flywheel.cycles import CycleFolder
-from flywheel.registry import Registry
+from flywheel.files.cycles import CycleFolder
+from flywheel.recognisers.registry import Registry
 
 RECORDINGS_VARIABLE = "FLYWHEEL_RECORDINGS"
 

@@ -22,9 +22,9 @@ from urllib.request import getproxies, proxy_bypass
 
 import dagster as dg
 
-from flywheel.compute import Seconds
+from flywheel.compute.job import Seconds
 from flywheel.errors import FlywheelError
-from flywheel.files import read_json, write_json
+from flywheel.files.atomic import read_json, write_json
 from flywheel.pronunciation.dictionary import DictionaryOutage, respellings_of
 from resources.data_folder import DataFolder
 from resources.readiness import Finding

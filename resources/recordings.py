@@ -14,10 +14,10 @@ from hashlib import md5
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+from flywheel.corpus.recordings import WITHDRAWN_FILE
 from flywheel.errors import FlywheelError
-from flywheel.files import read_json, write_json
-from flywheel.locks import held
-from flywheel.recordings import WITHDRAWN_FILE
+from flywheel.files.atomic import read_json, write_json
+from flywheel.files.locks import held
 from resources.data_folder import RECORDINGS_VARIABLE, DataFolder
 from resources.object_store.bucket import DAMAGED, Bucket, Mismatch, Stored, connect
 from resources.object_store.downloads import fetch

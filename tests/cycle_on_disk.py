@@ -7,21 +7,21 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from flywheel.boosting import Boosting, BoostingTrial
-from flywheel.cycle_page import write_page
-from flywheel.cycles import CycleFolder, EvalFolder
-from flywheel.decision import decide
-from flywheel.evaluation import evaluated_rows, row_scores, score
-from flywheel.files import sha256_of_file, write_json, write_jsonl
-from flywheel.gate import GateSettings, evaluate_gate
-from flywheel.manifest import ManifestRow, clinical_rows_by_category, read_manifest, write_manifest
+from flywheel.corpus.manifest import ManifestRow, clinical_rows_by_category, read_manifest, write_manifest
+from flywheel.corpus.split.subsets import SplitSettings, split_rows
+from flywheel.cycle.page import write_page
+from flywheel.files.atomic import sha256_of_file, write_json, write_jsonl
+from flywheel.files.cycles import CycleFolder, EvalFolder
 from flywheel.pronunciation.lexicon import Lexicon, Pronunciation, write_lexicon
-from flywheel.recipes.bases import BUNDLED, Base
-from flywheel.recipes.finetuning import TINY
-from flywheel.registry import Registry
+from flywheel.recognisers.bases import BUNDLED, Base
+from flywheel.recognisers.boosting import Boosting, BoostingTrial
+from flywheel.recognisers.evaluation import evaluated_rows, row_scores, score
+from flywheel.recognisers.nemo_asr import TINY
+from flywheel.recognisers.registry import Registry
 from flywheel.scoring.comparison import compare
 from flywheel.scoring.intervals import wilson
-from flywheel.splits import SplitSettings, split_rows
+from flywheel.verdict.decision import decide
+from flywheel.verdict.gate import GateSettings, evaluate_gate
 
 TERMS = {
     "drug": ("cefazolin", "metoprolol", "apixaban", "enoxaparin", "amiodarone", "rivaroxaban"),

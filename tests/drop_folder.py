@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from flywheel.assignments import Assignments
-from flywheel.manifest import ManifestRow
-from flywheel.offered import write_offered
-from flywheel.recordings import Admission, DropFolder, take_in
+from flywheel.corpus.manifest import ManifestRow
+from flywheel.corpus.recordings import Admission, DropFolder, take_in
+from flywheel.corpus.recordings.offered_lines import write_offered
+from flywheel.corpus.split.earlier_decisions import Assignments
 
 SYNTHETIC: Mapping[str, Any] = {
     "text": "The patient was given cefazolin before the incision.",

@@ -9,12 +9,12 @@ from typing import Any
 
 from markdown_it import MarkdownIt
 
-from flywheel.boosting import Boosting, BoostingTrial
-from flywheel.decision import DecisionSettings, decide, not_trained
-from flywheel.gate import GateSettings, evaluate_gate
-from flywheel.leaderboard import LeaderboardInputs, render
+from flywheel.recognisers.boosting import Boosting, BoostingTrial
+from flywheel.report.leaderboard import LeaderboardInputs, render
 from flywheel.scoring import CLINICAL, PUBLISHED, Estimate, compare, score_rows, summarise, wilson
 from flywheel.scoring.transcripts import Transcript
+from flywheel.verdict.decision import DecisionSettings, decide, not_trained
+from flywheel.verdict.gate import GateSettings, evaluate_gate
 
 TERMS = {
     "drug": ("cefazolin", "metoprolol", "apixaban", "enoxaparin", "amiodarone", "rivaroxaban"),
@@ -151,7 +151,7 @@ def baseline_inputs(rows: Sequence[Transcript] = ROWS) -> LeaderboardInputs:
             for subset in subsets
         },
         provenance={
-            "base": "flywheel/bundled/base.nemo",
+            "base": "flywheel/files/bundled/base.nemo",
             "manifest_sha256": "9f2c7b1e" * 8,
             "seeds": {"split": 42, "noise": 7, "bootstrap": 42},
             "versions": {"nemo_toolkit": "3.0.0", "torch": "2.13.0"},

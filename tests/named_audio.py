@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
-from flywheel.cycles import CycleFolder
-from flywheel.manifest import ManifestRow, write_manifest
+from flywheel.corpus.manifest import ManifestRow, write_manifest
+from flywheel.files.cycles import CycleFolder
 
 ESPEAK, HUME, TEAM = "espeak:en-us+m3", "hume:Ava Song", "recording:s01"
 

@@ -79,14 +79,14 @@ def test_imports_go_down_never_up(imports: list[Import], floor: str, forbidden: 
 
 
 def test_only_jobs_know_what_a_model_is_trained_with(imports: list[Import]) -> None:
-    elsewhere = [each for each in imports if not each.file.startswith("flywheel/jobs/")]
+    elsewhere = [each for each in imports if not each.file.startswith("flywheel/compute/programs/")]
     wrong = [each for each in elsewhere if each.package in TRAINING]
     assert wrong == [], "\n".join(map(str, wrong))
     inside = {each.package for each in imports if each not in elsewhere}
     assert {"torch", "nemo"} <= inside  # the walk sees them where they are
 
 
-SHARED = "flywheel.jobs.runner"
+SHARED = "flywheel.compute.programs.runner"
 """The one program inside a backend whose files and statuses the backends know, too."""
 
 
@@ -94,20 +94,22 @@ def test_a_job_is_started_by_its_name_never_imported(imports: list[Import]) -> N
     wrong = [
         each
         for each in imports
-        if each.module.startswith("flywheel.jobs")
+        if each.module.startswith("flywheel.compute.programs")
         and not each.module.startswith(SHARED)
-        and not each.file.startswith("flywheel/jobs/")
+        and not each.file.startswith("flywheel/compute/programs/")
     ]
     assert wrong == [], "\n".join(map(str, wrong))
 
 
 def test_what_runs_a_job_elsewhere_needs_python_alone(imports: list[Import]) -> None:
-    files = ("flywheel/jobs/runner.py", "flywheel/jobs/supervisor.py")
+    files = ("flywheel/compute/programs/runner.py", "flywheel/compute/programs/supervisor.py")
     found = [each for each in imports if each.file in files]
     assert found
     wrong = [each for each in found if each.package not in {*sys.stdlib_module_names, "flywheel"}]
     assert wrong == [], "\n".join(map(str, wrong))
-    assert {each.module for each in found if each.package == "flywheel"} <= {"flywheel.jobs.supervisor"}
+    assert {each.module for each in found if each.package == "flywheel"} <= {
+        "flywheel.compute.programs.supervisor"
+    }
 
 
 @pytest.mark.parametrize(
@@ -117,7 +119,7 @@ def test_slow_packages_are_imported_where_they_are_used(imports: list[Import], p
     at_load = [
         each
         for each in imports
-        if each.package == package and each.at_load and not each.file.startswith("flywheel/jobs/")
+        if each.package == package and each.at_load and not each.file.startswith("flywheel/compute/programs/")
     ]
     assert at_load == [], "\n".join(map(str, at_load))
 

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 
 from flywheel.pronunciation.candidates import Spoken, candidates_for
 from flywheel.pronunciation.dictionary import DictionaryOutage, LookUp, Said, said_of
-from flywheel.pronunciation.lexicon import DICTIONARY, OVERRIDE, Lexicon, Pronunciation
+from flywheel.pronunciation.lexicon import DICTIONARY, OVERRIDE, Lexicon, Pronunciation, g2p_source
 from flywheel.pronunciation.overrides import Override
-from flywheel.speech.synthesis import g2p_source
-from flywheel.wording import counted
+from flywheel.scoring.numbers_as_text import counted
 
 __all__ = ["Chosen", "choose_pronunciations"]
 

@@ -5,14 +5,23 @@ from functools import cached_property
 from pathlib import Path
 
 from flywheel.errors import FlywheelError
-from flywheel.files import read_jsonl, write_jsonl
-from flywheel.speech.prescriptions import Prescription, prescribed_in
+from flywheel.files.atomic import read_jsonl, write_jsonl
+from flywheel.pronunciation.prescriptions import Prescription, prescribed_in
 
-__all__ = ["DICTIONARY", "OVERRIDE", "Candidate", "Lexicon", "Pronunciation", "read_lexicon", "write_lexicon"]
+__all__ = [
+    "DICTIONARY",
+    "OVERRIDE",
+    "Candidate",
+    "Lexicon",
+    "Pronunciation",
+    "g2p_source",
+    "read_lexicon",
+    "write_lexicon",
+]
 
 OVERRIDE = "override"
 DICTIONARY = "merriam-webster"
-"""Values of `ipa_source`; the third is `speech.synthesis.g2p_source` of the engine."""
+"""Values of `ipa_source`; the third is `g2p_source` of the engine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,3 +101,8 @@ def read_lexicon(path: Path) -> Lexicon:
                 f"{path}:{number}: not an entry of a lexicon; materialise pronunciations again"
             ) from None
     return Lexicon(tuple(entries))
+
+
+def g2p_source(engine: str) -> str:
+    """The `ipa_source` of a term whose pronunciation was left to the engine."""
+    return f"{engine}_g2p"

@@ -14,12 +14,12 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
 
-from flywheel.csv_table import CsvProblem, in_file_order, read_csv_table
 from flywheel.errors import FlywheelError, Problems
-from flywheel.files import write_bytes
-from flywheel.locks import held
+from flywheel.files.atomic import write_bytes
+from flywheel.files.csv_table import CsvProblem, in_file_order, read_csv_table
+from flywheel.files.locks import held
 from flywheel.pronunciation.ipa import normalised_ipa
-from flywheel.terms import plain_text
+from flywheel.scoring.term_matching import plain_text
 
 __all__ = ["Override", "OverridesError", "append_override", "read_overrides"]
 

@@ -4,24 +4,10 @@ rows = score_rows(read_transcripts(hypotheses), CLINICAL, terms)
 scores = summarise(rows, model=..., normalizer=CLINICAL, seed=42)
 """
 
-from flywheel.scoring.breakdowns import (
-    BREAKDOWNS,
-    SLICES,
-    keyword_error_rate,
-    slice_rows,
-    slices_of,
-    summarise,
-)
+from flywheel.scoring.breakdowns import BREAKDOWNS, keyword_error_rate, slice_rows, summarise
 from flywheel.scoring.comparison import Comparison, KeywordChange, RateChange, SliceComparison, compare
 from flywheel.scoring.doses import NO_DOSES, DoseErrors, dose_errors
-from flywheel.scoring.errors import (
-    ErrorCounts,
-    character_errors,
-    substituted_with,
-    sum_counts,
-    term_found,
-    word_errors,
-)
+from flywheel.scoring.errors import ErrorCounts, character_errors, substituted_with, sum_counts, word_errors
 from flywheel.scoring.intervals import (
     LEAST_CHANGES,
     LEAST_CLUSTERS,
@@ -38,8 +24,16 @@ from flywheel.scoring.intervals import (
     wilson,
 )
 from flywheel.scoring.normalizers import CLINICAL, NORMALIZERS, PUBLISHED, Normalizer, normalizer_named
-from flywheel.scoring.rows import RowScore, ScoringError, results_csv, score_rows, write_results
-from flywheel.scoring.transcripts import Transcript, TranscriptError, check_complete, read_transcripts
+from flywheel.scoring.rows import RowScore, results_csv, score_rows, write_results
+from flywheel.scoring.slices import SLICES, slices_of
+from flywheel.scoring.term_matching import term_found
+from flywheel.scoring.transcripts import (
+    ScoringError,
+    Transcript,
+    TranscriptError,
+    check_complete,
+    read_transcripts,
+)
 
 __all__ = [
     "BREAKDOWNS",

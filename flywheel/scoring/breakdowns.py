@@ -11,57 +11,33 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from operator import attrgetter
-from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from flywheel.errors import FlywheelError
-from flywheel.scoring.collecting import no_cycle_collection
 from flywheel.scoring.doses import NO_DOSES, DoseErrors
 from flywheel.scoring.errors import ErrorCounts
+from flywheel.scoring.garbage_collection import no_cycle_collection
 from flywheel.scoring.intervals import Estimate, cluster_bootstrap, wilson
 from flywheel.scoring.normalizers import Normalizer
-from flywheel.scoring.rows import RowScore, ScoringError
-from flywheel.terms import HUMAN
+from flywheel.scoring.rows import RowScore
+from flywheel.scoring.slices import SLICES, slices_of
+from flywheel.scoring.transcripts import ScoringError
 
 __all__ = [
     "BREAKDOWNS",
-    "SLICES",
     "cluster_codes",
     "coded",
     "keyword_error_rate",
     "slice_rows",
-    "slices_of",
     "summarise",
 ]
-
-SLICES = ("held_out", "train", "all", "unseen_term", "unseen_voice", "unseen_engine", "general", "human")
-"""The slices of `scores.json`, in the order in which a page shows them."""
 
 BREAKDOWNS = ("entity_category", "ipa_source", "noise_level", "term", "voice_id", "context_type")
 """The fields by which every slice is broken down."""
 
-_CLINICAL_SLICES: Mapping[str | None, tuple[str, ...]] = MappingProxyType(
-    {
-        "validation": ("held_out", "all"),
-        "train": ("train", "all"),
-        "development": ("train", "all"),
-        "unseen_term": ("unseen_term", "all"),
-        "unseen_voice": ("unseen_voice", "all"),
-        # Another synthesiser where it is installed, and not where it is not: it, too, stays out of `all`.
-        "unseen_engine": ("unseen_engine",),
-        # People's speech is a measure of its own: the others, and what is decided on them, stay comparable
-        # with those of cycles that had none. `all` is the published figure, over synthetic rows.
-        HUMAN: ("human",),
-        None: ("all",),
-    }
-)
-# General speech that was trained on measures neither the terms nor what was forgotten.
-_GENERAL_SLICES: Mapping[str | None, tuple[str, ...]] = MappingProxyType(
-    {"general": ("general",), "replay": (), "train": (), "development": (), HUMAN: ("human",), None: ()}
-)
 _SUBSTITUTIONS_SHOWN = 5
 _NOTHING = ErrorCounts(0, 0, 0, 0)
 
@@ -69,28 +45,11 @@ Indices: TypeAlias = npt.NDArray[np.intp]
 Counts: TypeAlias = npt.NDArray[np.int64]
 
 
-def slices_of(row: RowScore) -> tuple[str, ...]:
-    """The slices that a row belongs to; none for general speech that is not the control.
-
-    Raises:
-        ScoringError: the row's subset is not one that the split gives to such a row.
-    """
-    table = _GENERAL_SLICES if row.transcript.term is None else _CLINICAL_SLICES
-    subset = row.transcript.subset
-    try:
-        return table[subset]
-    except KeyError:
-        kind = "without a term" if row.transcript.term is None else "with a term"
-        allowed = ", ".join(name for name in table if name is not None)
-        problem = f"row {row.id!r} {kind}: subset is {subset!r}; allowed: {allowed}"
-        raise ScoringError("subsets", [problem]) from None
-
-
 def slice_rows(row_scores: Iterable[RowScore], name: str) -> list[RowScore]:
     """The rows of one slice, in their order."""
     if name not in SLICES:
         raise FlywheelError(f"slice: found {name!r}, allowed: {', '.join(SLICES)}")
-    return [row for row in row_scores if name in slices_of(row)]
+    return [row for row in row_scores if name in slices_of(row.transcript)]
 
 
 def keyword_error_rate(row_scores: Iterable[RowScore]) -> Estimate | None:
@@ -128,7 +87,7 @@ def summarise(
     places: dict[str, list[int]] = {name: [] for name in SLICES}
     unsliced = 0
     for place, row in enumerate(row_scores):
-        names = slices_of(row)
+        names = slices_of(row.transcript)
         unsliced += not names
         for name in names:
             places[name].append(place)

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from flywheel.errors import FlywheelError
-from flywheel.scoring.breakdowns import SLICES, Indices, cluster_codes, coded, slices_of
-from flywheel.scoring.collecting import no_cycle_collection
+from flywheel.scoring.breakdowns import Indices, cluster_codes, coded
 from flywheel.scoring.errors import ErrorCounts
+from flywheel.scoring.garbage_collection import no_cycle_collection
 from flywheel.scoring.intervals import (
     Estimate,
     Floats,
@@ -26,8 +26,9 @@ from flywheel.scoring.intervals import (
     paired_bootstrap,
     wilson,
 )
-from flywheel.scoring.rows import RowScore, ScoringError
-from flywheel.scoring.transcripts import shown
+from flywheel.scoring.rows import RowScore
+from flywheel.scoring.slices import SLICES, slices_of
+from flywheel.scoring.transcripts import ScoringError, shown
 
 __all__ = ["Comparison", "KeywordChange", "RateChange", "SliceComparison", "compare"]
 
@@ -187,7 +188,7 @@ def compare(
     pairs = _paired(baseline, after)
     members: dict[str, list[_Pair]] = {name: [] for name in SLICES}
     for pair in pairs:
-        for name in slices_of(pair[0]):
+        for name in slices_of(pair[0].transcript):
             members[name].append(pair)
     return Comparison(
         normalizer=pairs[0][0].normalizer,

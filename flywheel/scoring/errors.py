@@ -18,7 +18,6 @@ __all__ = [
     "edits_between",
     "substituted_with",
     "sum_counts",
-    "term_found",
     "term_stand",
     "word_errors",
 ]
@@ -98,19 +97,6 @@ def counts_of_edits(edits: Sequence[Edit], reference_length: int) -> ErrorCounts
             deletions += 1
     insertions = len(edits) - substitutions - deletions
     return _new_tuple(ErrorCounts, (substitutions, deletions, insertions, reference_length))
-
-
-def term_found(term: str, hypothesis: str) -> bool:
-    """True where the term's words stand in the hypothesis in order and adjacent; both normalised.
-
-    Whole words: `cefazolin` is not found in `cefa zolin`, nor `statin` in `atorvastatin`.
-
-    Raises:
-        ValueError: the term is empty: every hypothesis would hold it.
-    """
-    if not term:
-        raise ValueError("an empty term cannot be looked for: it is in every hypothesis")
-    return f" {term} " in f" {hypothesis} "
 
 
 class TermStand(NamedTuple):

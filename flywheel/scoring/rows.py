@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from flywheel.errors import Problems
-from flywheel.files import atomic_path
-from flywheel.scoring.collecting import no_cycle_collection
+from flywheel.files.atomic import atomic_path
 from flywheel.scoring.doses import DoseErrors, dose_errors
 from flywheel.scoring.errors import (
     Edit,
@@ -18,18 +16,15 @@ from flywheel.scoring.errors import (
     character_errors,
     counts_of_edits,
     edits_between,
-    term_found,
     term_stand,
 )
+from flywheel.scoring.garbage_collection import no_cycle_collection
 from flywheel.scoring.normalizers import CLINICAL, Normalizer
-from flywheel.scoring.transcripts import Transcript
-from flywheel.terms import HUMAN
+from flywheel.scoring.slices import HUMAN
+from flywheel.scoring.term_matching import TermFinder, term_found
+from flywheel.scoring.transcripts import ScoringError, Transcript
 
-__all__ = ["RowScore", "ScoringError", "results_csv", "score_rows", "write_results"]
-
-
-class ScoringError(Problems):
-    """Rows that cannot be scored or compared, each named."""
+__all__ = ["RowScore", "results_csv", "score_rows", "write_results"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +109,7 @@ def score_rows(
     """
     rows = list(rows)
     spellings = _normalized_terms((*terms, *(row.term for row in rows if row.term is not None)), normalizer)
-    seed = _TermIndex(spellings)
+    seed = _SeededTerms(spellings)
     reads_doses = normalizer == CLINICAL
     # Voices and noise levels share their sentences, many are heard without error, and an error is often made again:
     # a reference is read once, and a pair of texts counted once.
@@ -151,9 +146,6 @@ class _Text:
     terms: frozenset[str]
 
 
-_NO_TERMS: frozenset[str] = frozenset()
-
-
 def _normalized_terms(terms: Iterable[str], normalizer: Normalizer) -> dict[str, str]:
     spellings = {term: normalizer(term) for term in dict.fromkeys(terms)}
     if lost := [term for term, spelling in spellings.items() if not spelling]:
@@ -164,32 +156,20 @@ def _normalized_terms(terms: Iterable[str], normalizer: Normalizer) -> dict[str,
     return spellings
 
 
-class _TermIndex:
-    """Finds seeded terms in a text by looking only at those that begin with one of its words."""
+class _SeededTerms:
+    """Reads texts for the seeded terms that they hold."""
 
     def __init__(self, spellings: Mapping[str, str]) -> None:
         # Terms that normalise alike are one keyword; the first of them stands for all.
-        term_of_spelling: dict[str, str] = {}
+        first: dict[str, str] = {}
         for term, spelling in spellings.items():
-            term_of_spelling.setdefault(spelling, term)
-        self._by_first_word: dict[str, list[tuple[str, str]]] = {}
-        for spelling, term in term_of_spelling.items():
-            self._by_first_word.setdefault(spelling.split()[0], []).append((spelling, term))
-        self._first_words = frozenset(self._by_first_word)
+            first.setdefault(spelling, term)
+        self._finder = TermFinder({term: spelling for spelling, term in first.items()})
 
     def read(self, text: str) -> _Text:
         """`text` (normalised) with the terms that it holds."""
         words = tuple(text.split())
-        candidates = self._first_words.intersection(words)
-        if not candidates:
-            return _Text(text, words, _NO_TERMS)
-        terms = (
-            term
-            for first in candidates
-            for spelling, term in self._by_first_word[first]
-            if term_found(spelling, text)
-        )
-        return _Text(text, words, frozenset(terms))
+        return _Text(text, words, frozenset(self._finder.found_among(words)))
 
 
 class _Counted(NamedTuple):

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from flywheel.errors import Problems
-from flywheel.files import iterate_jsonl
-from flywheel.scoring.collecting import no_cycle_collection
+from flywheel.files.atomic import iterate_jsonl
+from flywheel.scoring.garbage_collection import no_cycle_collection
 
-__all__ = ["Transcript", "TranscriptError", "check_complete", "read_transcripts", "shown"]
+__all__ = ["ScoringError", "Transcript", "TranscriptError", "check_complete", "read_transcripts", "shown"]
 
 _REQUIRED = ("id", "text", "pred_text", "ipa_source", "voice_id", "noise_level", "synthesis_group")
 _OPTIONAL = ("subset", "term", "entity_category", "context_type")
@@ -19,6 +19,10 @@ _IGNORED = frozenset(("audio_filepath", "duration", "sampling_rate"))
 _FIELDS = (*_REQUIRED, *_OPTIONAL)  # in the order of `Transcript`
 _KNOWN = _IGNORED.union(_FIELDS)
 _SHOWN_IDS = 5
+
+
+class ScoringError(Problems):
+    """Rows that cannot be scored or compared, each named."""
 
 
 class TranscriptError(Problems):

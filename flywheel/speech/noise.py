@@ -7,7 +7,7 @@ from types import MappingProxyType
 import numpy as np
 
 from flywheel.errors import FlywheelError
-from flywheel.speech.synthesis import Samples
+from flywheel.speech.synthesizer import Samples
 
 CLEAN = "clean"
 VERSION = 1

@@ -3,7 +3,7 @@
 import numpy as np
 
 from flywheel.speech.noise import active_speech
-from flywheel.speech.synthesis import SAMPLING_RATE, Waveform
+from flywheel.speech.synthesizer import SAMPLING_RATE, Waveform
 
 _SILENT_RMS = 10 ** (-60 / 20)
 _CLIPPED_FRACTION = 0.001

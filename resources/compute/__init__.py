@@ -5,7 +5,7 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import Protocol
 
-from flywheel.compute import ComputeBackend
+from flywheel.compute.job import ComputeBackend
 from flywheel.errors import FlywheelError
 from resources.compute.leases import Holder
 from resources.compute.settings import Settings

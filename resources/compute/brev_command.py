@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from flywheel.compute import Seconds
+from flywheel.compute.job import Seconds
 from flywheel.errors import FlywheelError
 from resources.compute.commands import run_command
 

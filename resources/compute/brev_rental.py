@@ -10,23 +10,19 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from flywheel.compute import TAIL_LINES, ComputeJob, JobFailed, JobOutcome, LineSplitter, Seconds
-from flywheel.costs import Price
+from flywheel.compute.costs import Price
+from flywheel.compute.job import TAIL_LINES, ComputeJob, JobFailed, JobOutcome, LineSplitter, Seconds
 from resources.compute.brev_command import BrevError, Instance
+from resources.compute.brev_instances import BREV, LOOKS, BrevInstances
 from resources.compute.commands import Ended, RunningCommand, Ticker
 from resources.compute.leases import Lease, TeardownFailed
 from resources.compute.shipment import StageInFailed, bring, missing_outputs, pack, runner_environment
 from resources.compute.ssh import Container, RemoteJob
 
-if TYPE_CHECKING:
-    from resources.compute.brev import BrevBackend
+__all__ = ["Rental"]
 
-__all__ = ["LOOKS", "Rental"]
-
-LOOKS: Final = 3
-"""How often in a row `brev ls` must not list an instance that was there: now and then its list is empty."""
 _PATIENCE: Final[Seconds] = 16.0
 _log = logging.getLogger(__name__)
 
@@ -35,16 +31,25 @@ class Rental:
     """An instance held for one job."""
 
     def __init__(
-        self, backend: "BrevBackend", job: ComputeJob, price: Price, on_line: Callable[[str], None]
+        self,
+        instances: BrevInstances,
+        job: ComputeJob,
+        price: Price,
+        on_line: Callable[[str], None],
+        *,
+        run_id: str,
+        lifetime: Seconds,
     ) -> None:
-        self._backend = backend
-        self._options = backend.options
-        self._brev = backend.brev
+        self._instances = instances
+        self._options = instances.options
+        self._brev = instances.brev
+        self._run_id = run_id
+        self._lifetime = lifetime
         self._job = job
         self._price = price
         self._on_line = on_line
-        self._name = backend.options.instance or f"flywheel-{secrets.token_hex(4)}"
-        self._host = backend.host(self._name)
+        self._name = instances.options.instance or f"flywheel-{secrets.token_hex(4)}"
+        self._host = instances.host(self._name)
         self._lease: Lease | None = None
         self._remote: RemoteJob | None = None
         self._may_run = False
@@ -54,12 +59,12 @@ class Rental:
     def take(self, longest: Seconds) -> None:
         """Have an instance that can be reached and will end itself; `longest` is when nobody may need it any more."""
         self._begun = time.monotonic()
-        self._lease = self._backend.leases.open(
-            backend=self._backend.name,
+        self._lease = self._instances.leases.open(
+            backend=BREV,
             resource=self._name,
             job=self._job.name,
             lifetime=longest,
-            run_id=self._backend.run_id,
+            run_id=self._run_id,
             # One that never became ready cannot be stopped, only deleted.
             details={
                 "after": self._options.afterwards if self._options.instance else "delete",
@@ -97,7 +102,7 @@ class Rental:
         sent, brought = folder / "sent", folder / "brought"
         try:
             sent.mkdir()
-            pack(self._job, sent, remote.seen_at, grace=self._backend.grace)
+            pack(self._job, sent, remote.seen_at, grace=self._instances.grace)
         except OSError as error:
             raise StageInFailed(self._job, str(error)) from error
         remote.upload(sent, self._say)
@@ -133,16 +138,16 @@ class Rental:
         after = self._lease.details["after"]
         if after == "stop" or (after == "delete" and self._may_run):
             self._talk("ending the job")
-            if reason := self._backend.why_job_not_ended(self._lease, remove=after == "stop"):
+            if reason := self._instances.why_job_not_ended(self._lease, remove=after == "stop"):
                 self._talk(f"the job could not be ended by itself ({reason}); its instance will be")
         self._talk(f"{self._name}: {after}")
-        reason = self._backend.why_not_ended(self._lease, self._talk)
+        reason = self._instances.why_not_ended(self._lease, self._talk)
         self.billed = time.monotonic() - self._begun
         if reason is not None:
             if error is not None:
                 reason += f". Before that, {type(error).__name__}: {error}"
             raise TeardownFailed(self._lease, reason) from error
-        self._backend.leases.close(self._lease)
+        self._instances.leases.close(self._lease)
         done = {
             "delete": "is deleted",
             "stop": "is stopped (its disk still costs)",
@@ -245,7 +250,7 @@ class Rental:
 
     def _set_switch(self) -> bool:
         """Let the instance shut itself down one day, whatever becomes of us."""
-        minutes = math.ceil(self._backend.lifetime(self._job) / 60)
+        minutes = math.ceil(self._lifetime / 60)
         done = self._host.run(f"sudo -n shutdown -h +{minutes}", "setting its shutdown", self._say)
         if done.exit_code == 0:
             self._say(f"{self._name} shuts itself down in {minutes} minutes at the latest")
@@ -277,7 +282,7 @@ class Rental:
 
     def _note(self, **details: object) -> None:
         assert self._lease is not None
-        self._lease = self._backend.leases.note(self._lease, **details)
+        self._lease = self._instances.leases.note(self._lease, **details)
 
     def _say(self, text: str) -> None:
         self._on_line(f"brev: {text}")

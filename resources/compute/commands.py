@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import flywheel
-from flywheel.compute import Seconds
+from flywheel.compute.job import Seconds
 
 __all__ = ["PROGRESS_EVERY", "Ended", "RunningCommand", "Ticker", "run_command", "words_of"]
 
@@ -61,7 +61,7 @@ def words_of(written: bytes, *, lines: int = 6, longest: int = 1000) -> str:
 class RunningCommand:
     """A command that runs for at most `timeout` seconds; a context, at whose end nothing of it is left.
 
-    Standard input is empty. It runs under `flywheel.jobs.supervisor` in a session of its own: a terminal's
+    Standard input is empty. It runs under `flywheel.compute.programs.supervisor` in a session of its own: a terminal's
     Ctrl+C does not reach it, and it is ended with all it started when this process ends, by SIGKILL too.
     """
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
-from flywheel.compute import TAIL_LINES, ComputeJob, JobOutcome, Seconds
+from flywheel.compute.job import TAIL_LINES, ComputeJob, JobOutcome, Seconds
 from resources.compute.docker_container import HOME, ROOT, Container, DockerOptions
 from resources.compute.docker_service import DockerError, Engine, listening
 from resources.compute.leases import Lease, Leases, TeardownFailed
@@ -81,7 +81,7 @@ class DockerBackend:
             return self._offers_gpu(engine)
 
     def run(self, job: ComputeJob, outputs_to: Path, on_line: Callable[[str], None]) -> JobOutcome:
-        """As `flywheel.compute.ComputeBackend.run` says; `DockerError` for whatever Docker refuses.
+        """As `flywheel.compute.job.ComputeBackend.run` says; `DockerError` for whatever Docker refuses.
 
         Workspaces that a killed process left behind under `work_root` are removed first.
         """

@@ -13,9 +13,9 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from flywheel.compute import ComputeJob, JobError, JobFailed, JobTimedOut, LineSplitter, Seconds
+from flywheel.compute.job import ComputeJob, JobError, JobFailed, JobTimedOut, LineSplitter, Seconds
+from flywheel.compute.programs import runner
 from flywheel.errors import Problems
-from flywheel.jobs import runner
 from resources.compute.docker_service import DockerError, Engine
 from resources.compute.leases import Lease
 from resources.compute.shipment import FOLDER, Ending, StageInFailed, missing_outputs, runner_environment
@@ -176,7 +176,14 @@ class Container:
         try:
             return self._engine.create(
                 self._options.image,
-                command=[self._options.python, "-m", "flywheel.jobs.runner", "run", str(ROOT), "--lifeline"],
+                command=[
+                    self._options.python,
+                    "-m",
+                    "flywheel.compute.programs.runner",
+                    "run",
+                    str(ROOT),
+                    "--lifeline",
+                ],
                 name=self.name,
                 labels={"flywheel.lease": lease.id},
                 environment=self._environment(image),

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final, Self, TypeVar, cast
 
-from flywheel.compute import Seconds
+from flywheel.compute.job import Seconds
 from flywheel.errors import FlywheelError
 
 __all__ = ["DockerError", "Engine", "LastWords", "NotHere", "listening"]

@@ -15,9 +15,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
-from flywheel.compute import Seconds
+from flywheel.compute.job import Seconds
 from flywheel.errors import FlywheelError
-from flywheel.files import read_json, write_json
+from flywheel.files.atomic import read_json, write_json
 
 __all__ = ["Holder", "Lease", "Leases", "Swept", "TeardownFailed", "sweep"]
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
 import flywheel
-from flywheel.compute import (
+from flywheel.compute.job import (
     BASE_ENVIRONMENT,
     PYTHON,
     TAIL_LINES,
@@ -30,7 +30,7 @@ from flywheel.compute import (
     LineSplitter,
     Seconds,
 )
-from flywheel.manifest import write_manifest
+from flywheel.corpus.manifest import write_manifest
 from resources.compute.leases import Lease
 from resources.compute.settings import Settings
 from resources.compute.shipment import Ending, StageInFailed, bring, check_inputs, missing_outputs, read_rows
@@ -106,7 +106,7 @@ class LocalBackend:
         """Nothing: its jobs are bound to their backend's process, and it takes no leases."""
 
     def run(self, job: ComputeJob, outputs_to: Path, on_line: Callable[[str], None]) -> JobOutcome:
-        """As `flywheel.compute.ComputeBackend.run` says.
+        """As `flywheel.compute.job.ComputeBackend.run` says.
 
         Workspaces that a killed process left behind under `work_root` are removed first. If this process
         is killed, the job is stopped within `grace` seconds by its supervisor.

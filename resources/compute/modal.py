@@ -8,8 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import ClassVar, Final, Self
 
-from flywheel.compute import ComputeJob, JobOutcome, Seconds
-from flywheel.costs import CONSENT, CONSENT_VARIABLE, Price, estimate, price_of, require_consent
+from flywheel.compute.costs import CONSENT, CONSENT_VARIABLE, Price, estimate, price_of, require_consent
+from flywheel.compute.job import ComputeJob, JobOutcome, Seconds
 from flywheel.errors import FlywheelError
 from resources.compute.leases import Lease, Leases, TeardownFailed
 from resources.compute.modal_options import ModalOptions
@@ -80,7 +80,7 @@ class ModalBackend:
         return bool(self.options.gpu)
 
     def run(self, job: ComputeJob, outputs_to: Path, on_line: Callable[[str], None]) -> JobOutcome:
-        """As `flywheel.compute.ComputeBackend.run` says.
+        """As `flywheel.compute.job.ComputeBackend.run` says.
 
         Raises, beside those errors: `ConsentMissing`, `StageInFailed`, `ModalError` for what the service refuses,
         and `TeardownFailed` where sandbox or volume may still be there.

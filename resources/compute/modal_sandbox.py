@@ -12,7 +12,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, TypeVar
 
-from flywheel.compute import (
+from flywheel.compute.costs import Price
+from flywheel.compute.job import (
     TAIL_LINES,
     ComputeJob,
     JobError,
@@ -24,7 +25,6 @@ from flywheel.compute import (
     OutputMissing,
     Seconds,
 )
-from flywheel.costs import Price
 from resources.compute.leases import Lease, Leases
 from resources.compute.modal_options import ModalOptions
 from resources.compute.modal_service import (
@@ -189,7 +189,7 @@ class Stay:
         kind = self.gpu or "no GPU"
         create = modal.Sandbox.create.aio(
             *_ONE_STREAM,
-            *(options.python, "-m", "flywheel.jobs.runner", "run", str(_ROOT)),
+            *(options.python, "-m", "flywheel.compute.programs.runner", "run", str(_ROOT)),
             app=self._app,
             name=resource,
             tags={_TAG: resource},

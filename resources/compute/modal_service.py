@@ -15,7 +15,7 @@ from concurrent.futures import wait as wait_for_futures
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
-from flywheel.compute import Seconds
+from flywheel.compute.job import Seconds
 from flywheel.errors import FlywheelError
 
 __all__ = [

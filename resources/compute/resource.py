@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 from pydantic import PrivateAttr
 
-from flywheel.costs import CONSENT_VARIABLE
+from flywheel.compute.costs import CONSENT_VARIABLE
 from resources.compute import Backend, backend_named
 from resources.compute.leases import Leases
 from resources.compute.settings import Settings

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from flywheel.compute import Seconds
+from flywheel.compute.job import Seconds
 from flywheel.errors import Problems
 from resources.compute.leases import Leases
 

@@ -10,8 +10,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, Final
 
 import flywheel
-from flywheel.audio_preflight import check_audio
-from flywheel.compute import (
+from flywheel.compute.job import (
     ComputeJob,
     InputMissing,
     JobError,
@@ -21,8 +20,9 @@ from flywheel.compute import (
     OutputMissing,
     Seconds,
 )
-from flywheel.files import atomic_path, read_json, write_json
-from flywheel.manifest import ManifestRow, read_manifest, rebase, write_manifest
+from flywheel.corpus.audio_headers import check_audio
+from flywheel.corpus.manifest import ManifestRow, read_manifest, rebase, write_manifest
+from flywheel.files.atomic import atomic_path, read_json, write_json
 
 __all__ = [
     "FOLDER",
@@ -66,7 +66,7 @@ def pack(job: ComputeJob, folder: Path, root: PurePosixPath, *, grace: Seconds) 
 
     Files are hard links where that is possible, copies elsewhere. Manifests are copies whose audio lies below
     `root`. The package `flywheel` goes along (without the bundled model): there the job imports it from. Nothing
-    of the job's environment is written: see `flywheel.jobs.runner`.
+    of the job's environment is written: see `flywheel.compute.programs.runner`.
     """
     for relative, path in job.inputs.items():
         _place(path, folder / relative)
@@ -101,7 +101,7 @@ def pack(job: ComputeJob, folder: Path, root: PurePosixPath, *, grace: Seconds) 
 
 
 def runner_environment(root: PurePosixPath) -> dict[str, str]:
-    """What `python -m flywheel.jobs.runner` needs where the workspace lies at `root`."""
+    """What `python -m flywheel.compute.programs.runner` needs where the workspace lies at `root`."""
     return {"PYTHONPATH": str(root / _SOURCE), "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
@@ -129,7 +129,7 @@ def _place(source: Path, target: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What the runner noted of a job that has ended: see `flywheel.jobs.runner`."""
+    """What the runner noted of a job that has ended: see `flywheel.compute.programs.runner`."""
 
     exit_code: int | None
     seconds: Seconds

@@ -1,6 +1,6 @@
 """A job on another machine, by plain ssh and rsync: brought there, started detached, followed, brought back.
 
-The job is detached from its connection and writes its lines to a file there (see `flywheel.jobs.runner`), so a
+The job is detached from its connection and writes its lines to a file there (see `compute.programs.runner`), so a
 connection may break at any moment: what was under way is done again, and lines go on behind the last byte read.
 """
 
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import ClassVar, Final
 
-from flywheel.compute import ComputeJob, JobError, JobNotStarted, Seconds
+from flywheel.compute.job import ComputeJob, JobError, JobNotStarted, Seconds
+from flywheel.compute.programs.runner import LOST
 from flywheel.errors import FlywheelError
-from flywheel.jobs.runner import LOST
 from resources.compute.commands import Ended, RunningCommand, run_command
 from resources.compute.shipment import FOLDER, Ending, StageInFailed, runner_environment
 
@@ -381,4 +381,6 @@ def end_job(
 
 def _runner(python: str, root: PurePosixPath, asked: str, *arguments: str) -> str:
     variables = [f"{name}={value}" for name, value in runner_environment(root).items()]
-    return shlex.join(["env", *variables, python, "-m", "flywheel.jobs.runner", asked, str(root), *arguments])
+    return shlex.join(
+        ["env", *variables, python, "-m", "flywheel.compute.programs.runner", asked, str(root), *arguments]
+    )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from flywheel.locks import held, try_lock
+from flywheel.files.locks import held, try_lock
 
 __all__ = ["Workspace", "workspace"]
 

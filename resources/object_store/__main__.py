@@ -13,8 +13,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from flywheel.cycles import cycle_number
 from flywheel.errors import FlywheelError
+from flywheel.files.cycles import cycle_number
 from resources.data_folder import DataFolder
 from resources.object_store.bucket import Bucket, connect
 from resources.object_store.checking import free, verify

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from flywheel.errors import Problems
-from flywheel.files import read_jsonl, sha256_of_file
+from flywheel.files.atomic import read_jsonl, sha256_of_file
 from resources.data_folder import DataFolder
 from resources.object_store.bucket import Bucket, Gone, Mismatch
 from resources.object_store.downloads import prove, remove_proved

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, Final
 
-from flywheel import bundled
-from flywheel.cycles import CycleFolder
+from flywheel.corpus.manifest import moved_root, read_manifest, rebase, write_manifest
 from flywheel.errors import FlywheelError
-from flywheel.files import read_json, sha256_of_file, write_json
-from flywheel.manifest import moved_root, read_manifest, rebase, write_manifest
-from flywheel.recipes.bases import read_base
+from flywheel.files import bundled
+from flywheel.files.atomic import read_json, sha256_of_file, write_json
+from flywheel.files.cycles import CycleFolder
+from flywheel.recognisers.bases import read_base
 from resources.data_folder import DataFolder
 from resources.object_store.index import IndexEntry, Kind
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
-from flywheel.files import sha256_of_file
+from flywheel.files.atomic import sha256_of_file
 from resources.object_store.bucket import DAMAGED, Bucket, Mismatch, StoreError
 
 __all__ = ["fetch", "prove", "remove_proved"]

@@ -9,9 +9,9 @@ from hashlib import sha256
 from pathlib import Path
 
 from flywheel.errors import FlywheelError, Problems
-from flywheel.files import atomic_path, sha256_of_file
-from flywheel.locks import held
-from flywheel.registry import read_entries
+from flywheel.files.atomic import atomic_path, sha256_of_file
+from flywheel.files.locks import held
+from flywheel.recognisers.registry import read_entries
 from resources.data_folder import DataFolder
 from resources.object_store.bucket import Bucket, StoreError
 from resources.object_store.cycle_files import local_path, localised

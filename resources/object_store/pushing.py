@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from flywheel.errors import Problems
-from flywheel.files import read_json, sha256_of_file, write_json
-from flywheel.locks import held
+from flywheel.files.atomic import read_json, sha256_of_file, write_json
+from flywheel.files.locks import held
 from resources.data_folder import DataFolder
 from resources.object_store.bucket import Bucket, Stored, StoreError
 from resources.object_store.cycle_files import LocalFile, collect

@@ -15,8 +15,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
-from flywheel.files import read_json, sha256_of_file, write_json
-from flywheel.locks import held
+from flywheel.files.atomic import read_json, sha256_of_file, write_json
+from flywheel.files.locks import held
 from resources.object_store.bucket import Bucket, Gone, Stored, StoreError, md5_of
 from resources.object_store.progress import in_threads
 

@@ -1,7 +1,7 @@
 """Hume speaks: Octave voices over the network, paid by the character.
 
 Hume takes neither a seed nor phonemes. The same request never sounds twice alike, so what was bought is kept (see
-`flywheel.speech.purchasing`), and a prescribed pronunciation is written into the text in plain letters.
+`flywheel.speech.purchasing.purchases`), and a prescribed pronunciation is written into the text in plain letters.
 
 Octave 2 needs a voice with every request and takes voices only that are made for it; directions for the delivery are
 at their best below 100 characters, speeds between 0.75 and 1.5. Hume has announced that access to this API ends on 13
@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from flywheel.errors import FlywheelError
-from flywheel.speech import plain_spelling
-from flywheel.speech.prescriptions import with_prescriptions
-from flywheel.speech.purchasing import estimate_speech, require_speech_consent
-from flywheel.speech.synthesis import (
+from flywheel.pronunciation import plain_spelling
+from flywheel.pronunciation.prescriptions import with_prescriptions
+from flywheel.speech.purchasing.purchases import estimate_speech, require_speech_consent
+from flywheel.speech.purchasing.wav import decoded_wav
+from flywheel.speech.synthesizer import (
     Buy,
     FaultyAnswer,
     NoAnswer,
@@ -31,7 +32,6 @@ from flywheel.speech.synthesis import (
     Voice,
     Waveform,
 )
-from flywheel.speech.wav import decoded_wav
 from resources.readiness import Finding
 
 if TYPE_CHECKING:

@@ -4,10 +4,10 @@ import os
 
 import dagster as dg
 
-from flywheel.corpus import Casting, SecondEngine
+from flywheel.corpus.plan import Casting, SecondEngine
 from flywheel.errors import FlywheelError
-from flywheel.speech import espeak, flite
-from flywheel.speech.synthesis import Synthesizer
+from flywheel.speech.engines import espeak, flite
+from flywheel.speech.synthesizer import Synthesizer
 from resources.readiness import Finding
 from resources.speech import hume
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from flywheel.compute import Seconds
+from flywheel.compute.job import Seconds
 from flywheel.errors import FlywheelError
 from resources.readiness import Finding
 

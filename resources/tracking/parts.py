@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from flywheel.compute import Seconds
+from flywheel.compute.job import Seconds
 from resources.compute.commands import RunningCommand, words_of
 from resources.tracking.account import KEY_VARIABLE
 

@@ -8,12 +8,12 @@ from typing import Any, Final
 
 import dagster as dg
 
-from flywheel.compute import Seconds
-from flywheel.cycles import CycleFolder
-from flywheel.decision import Decision
-from flywheel.files import read_json
-from flywheel.locks import held
-from flywheel.tracking import cycle_record, losses_in
+from flywheel.compute.job import Seconds
+from flywheel.cycle.tracking import cycle_record, losses_in
+from flywheel.files.atomic import read_json
+from flywheel.files.cycles import CycleFolder
+from flywheel.files.locks import held
+from flywheel.verdict.decision import Decision
 from resources.data_folder import DataFolder
 from resources.readiness import Finding
 from resources.tracking.account import Account, chosen_account, readiness

@@ -10,13 +10,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from flywheel.compute import Seconds
-from flywheel.cycle_page import newest_page
-from flywheel.cycles import CycleFolder
-from flywheel.files import read_json, write_json, write_text
-from flywheel.locks import held
-from flywheel.manifest import read_manifest, write_manifest
-from flywheel.tracking import AXES, CycleRecord, portable_manifests
+from flywheel.compute.job import Seconds
+from flywheel.corpus.manifest import read_manifest, write_manifest
+from flywheel.cycle.page import newest_page
+from flywheel.cycle.tracking import AXES, CycleRecord, portable_manifests
+from flywheel.files.atomic import read_json, write_json, write_text
+from flywheel.files.cycles import CycleFolder
+from flywheel.files.locks import held
 from resources.tracking.account import Account
 from resources.tracking.parts import NotTracked, PartWriter, Sending, pending, sending
 

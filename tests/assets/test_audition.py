@@ -8,15 +8,15 @@ import pytest
 
 from assets.audition import audition
 from assets.cycles import CYCLES
-from flywheel.audition.policy import read_state
-from flywheel.audition.verdicts import COLUMNS
-from flywheel.cycle_page import main as cycle_page
-from flywheel.cycles import CycleFolder
+from flywheel.corpus.terms import Term, write_term_seed
+from flywheel.cycle.page import main as cycle_page
+from flywheel.files.cycles import CycleFolder
 from flywheel.pronunciation.choosing import choose_pronunciations
 from flywheel.pronunciation.lexicon import Candidate, Lexicon, Pronunciation, write_lexicon
 from flywheel.pronunciation.overrides import Override, append_override, read_overrides
-from flywheel.speech.espeak import SEEN_VOICES, EspeakSynthesizer
-from flywheel.terms import Term, write_term_seed
+from flywheel.speech.audition.policy import read_state
+from flywheel.speech.audition.verdicts import COLUMNS
+from flywheel.speech.engines.espeak import SEEN_VOICES, EspeakSynthesizer
 from resources.data_folder import DataFolder
 from resources.speech.resource import Speech
 

@@ -15,8 +15,8 @@ import dagster as dg
 import pytest
 
 from assets.definitions import defs
-from flywheel.files import read_jsonl, write_jsonl
-from flywheel.sentences import read_sentences
+from flywheel.corpus.sentences import read_sentences
+from flywheel.files.atomic import read_jsonl, write_jsonl
 
 REPOSITORY = Path(__file__).parents[2]
 HEADER = "term,entity_category\n"

@@ -8,8 +8,8 @@ import pytest
 
 from assets.boosting import BoostingConfig, boosted_eval
 from assets.cycles import EVAL_POOL
-from flywheel.boosting import BoostingSettings, read_boosting
-from flywheel.cycles import CycleFolder
+from flywheel.files.cycles import CycleFolder
+from flywheel.recognisers.boosting import BoostingSettings, read_boosting
 from resources.compute.resource import Compute
 from resources.data_folder import DataFolder
 from tests.cycle_on_disk import baseline_cycle

@@ -5,8 +5,8 @@ import pytest
 
 from assets.cycles import CYCLES, EVAL_POOL, GPU_POOL
 from assets.definitions import defs
-from flywheel.gate import GATE_CRITERIA
-from flywheel.leaks import LEAK_CHECKS
+from flywheel.corpus.split.leaks import LEAK_CHECKS
+from flywheel.verdict.gate import GATE_CRITERIA
 
 GRAPH = {
     "term_seed": ("corpus", set()),

@@ -16,9 +16,9 @@ from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteJobO
 
 from assets.cycles import CYCLES
 from assets.growth import manifest_growth
-from flywheel.cycles import CycleFolder
-from flywheel.files import write_json, write_text
-from flywheel.growth import write_offered
+from flywheel.cycle.growth import write_offered
+from flywheel.files.atomic import write_json, write_text
+from flywheel.files.cycles import CycleFolder
 from resources.data_folder import DataFolder
 
 TERMS = [f"cefa{letter}olin,drug" for letter in "abcdefghijklmnopqrst"]

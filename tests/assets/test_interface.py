@@ -16,9 +16,9 @@ from assets.corpus import term_seed
 from assets.cycles import CYCLE_TAG, CYCLES, OUTCOME_TAG, OWNERS
 from assets.definitions import defs
 from assets.leaderboard import DecisionConfig
-from flywheel.decision import DecisionSettings
 from flywheel.errors import FlywheelError
-from flywheel.files import read_json
+from flywheel.files.atomic import read_json
+from flywheel.verdict.decision import DecisionSettings
 from tests.cycle_on_disk import baseline_cycle, trained_cycle
 
 REPOSITORY = Path(__file__).parents[2]

@@ -13,10 +13,10 @@ import dagster as dg
 import pytest
 
 from assets.pronunciation import pronunciations
-from flywheel.cycles import CycleFolder
+from flywheel.corpus.terms import Term, write_term_seed
+from flywheel.files.cycles import CycleFolder
 from flywheel.pronunciation.lexicon import read_lexicon
 from flywheel.pronunciation.overrides import Override, append_override
-from flywheel.terms import Term, write_term_seed
 from resources.data_folder import DataFolder
 from resources.dictionary import Dictionary
 from resources.speech.resource import Speech

@@ -15,13 +15,13 @@ from assets.corpus import audio, manifest, schema, speech
 from assets.pronunciation import pronunciations
 from assets.recordings import recordings
 from assets.splits import split
-from flywheel.cycle_page import write_page
-from flywheel.cycles import CycleFolder
-from flywheel.files import read_json, read_jsonl, write_json
-from flywheel.manifest import ManifestRow, read_manifest
-from flywheel.recipes.bases import BUNDLED, Base
-from flywheel.sentences import cycle_sentences, write_sentences
-from flywheel.terms import Term, write_term_seed
+from flywheel.corpus.manifest import ManifestRow, read_manifest
+from flywheel.corpus.sentences import cycle_sentences, write_sentences
+from flywheel.corpus.terms import Term, write_term_seed
+from flywheel.cycle.page import write_page
+from flywheel.files.atomic import read_json, read_jsonl, write_json
+from flywheel.files.cycles import CycleFolder
+from flywheel.recognisers.bases import BUNDLED, Base
 from resources.data_folder import DataFolder
 from resources.dictionary import Dictionary
 from resources.speech.resource import Speech

@@ -10,7 +10,7 @@ import pytest
 from dagster import DagsterRunStatus as Status
 
 from assets.retention import audio_retention, audio_retention_weekly
-from flywheel.cycles import CycleFolder
+from flywheel.files.cycles import CycleFolder
 from resources.data_folder import DataFolder
 from tests.named_audio import Case, Row, built, name
 

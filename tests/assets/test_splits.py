@@ -14,12 +14,12 @@ from assets.corpus import manifest, speech
 from assets.pronunciation import pronunciations
 from assets.recordings import recordings
 from assets.splits import split
-from flywheel.cycles import CycleFolder
-from flywheel.files import read_json
-from flywheel.manifest import ManifestRow, read_manifest
+from flywheel.corpus.manifest import ManifestRow, read_manifest
+from flywheel.corpus.sentences import cycle_sentences, write_sentences
+from flywheel.corpus.terms import Term, write_term_seed
+from flywheel.files.atomic import read_json
+from flywheel.files.cycles import CycleFolder
 from flywheel.scoring import CLINICAL
-from flywheel.sentences import cycle_sentences, write_sentences
-from flywheel.terms import Term, write_term_seed
 from resources.data_folder import DataFolder
 from resources.dictionary import Dictionary
 from resources.speech.resource import Speech

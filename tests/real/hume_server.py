@@ -25,8 +25,8 @@ import numpy as np
 import soundfile
 import soxr
 
-from flywheel.speech.espeak import EspeakSynthesizer
-from flywheel.speech.synthesis import Utterance, Voice
+from flywheel.speech.engines.espeak import EspeakSynthesizer
+from flywheel.speech.synthesizer import Utterance, Voice
 from resources.speech.hume import SEEN_VOICES, UNSEEN_VOICES
 
 KEY = "loopback-key-8d1f0c"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flywheel.sentences import BUNDLED_GENERAL_SENTENCES
+from flywheel.corpus.sentences import BUNDLED_GENERAL_SENTENCES
 
 REPOSITORY = Path(__file__).parents[2]
 SEED = """term,entity_category

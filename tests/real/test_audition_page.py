@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from flywheel.audition.clips import Speaker
-from flywheel.audition.holding import AuditionFiles, hold_audition
-from flywheel.audition.verdicts import Verdict, read_verdicts
-from flywheel.corpus import Casting
-from flywheel.cycles import CycleFolder
+from flywheel.corpus.plan import Casting
+from flywheel.corpus.terms import Term, write_term_seed
+from flywheel.cycle.audition import AuditionFiles, hold_audition
+from flywheel.files.cycles import CycleFolder
 from flywheel.pronunciation.lexicon import Candidate, Lexicon, Pronunciation, write_lexicon
 from flywheel.pronunciation.overrides import read_overrides
-from flywheel.speech.espeak import SEEN_VOICES, UNSEEN_VOICES, EspeakSynthesizer
-from flywheel.terms import Term, write_term_seed
+from flywheel.speech.audition.clips import Speaker
+from flywheel.speech.audition.verdicts import Verdict, read_verdicts
+from flywheel.speech.engines.espeak import SEEN_VOICES, UNSEEN_VOICES, EspeakSynthesizer
 from tests.real.chromium import browser
 
 pytestmark = pytest.mark.real

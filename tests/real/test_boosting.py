@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from flywheel import bundled
-from flywheel.boosting import BoostingPlan, Search
-from flywheel.files import read_json, read_jsonl, write_json
-from flywheel.jobs.boost import BoostedModel, main
-from flywheel.jobs.transcribe import TranscriptionOptions, hypotheses_of, transcribe
-from flywheel.manifest import ManifestRow, write_manifest
-from flywheel.speech.espeak import SEEN_VOICES, EspeakSynthesizer
-from flywheel.speech.rendering import render
-from flywheel.speech.synthesis import Utterance
-from flywheel.speech.takes import Take
+from flywheel.compute.programs.boost import BoostedModel, main
+from flywheel.compute.programs.transcribe import TranscriptionOptions, hypotheses_of, transcribe
+from flywheel.corpus.manifest import ManifestRow, write_manifest
+from flywheel.files import bundled
+from flywheel.files.atomic import read_json, read_jsonl, write_json
+from flywheel.recognisers.boosting import BoostingPlan, Search
+from flywheel.speech.cache.audio_files import render
+from flywheel.speech.cache.take import Take
+from flywheel.speech.engines.espeak import SEEN_VOICES, EspeakSynthesizer
+from flywheel.speech.synthesizer import Utterance
 
 pytestmark = pytest.mark.real
 

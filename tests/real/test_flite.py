@@ -5,15 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flywheel import bundled
-from flywheel.corpus import Casting, SecondEngine, engines_of, manifest_rows, plan_rows, speak
+from flywheel.corpus.plan import Casting, SecondEngine, engines_of, manifest_rows, plan_rows, speak
+from flywheel.corpus.sentences import compose_sentences, read_carriers
+from flywheel.corpus.terms import read_term_seed
+from flywheel.files import bundled
 from flywheel.pronunciation.lexicon import Lexicon, Pronunciation
-from flywheel.sentences import compose_sentences, read_carriers
-from flywheel.speech import espeak
-from flywheel.speech.flite import VOICES, FliteSynthesizer, is_installed
-from flywheel.speech.production import corpus_samples
-from flywheel.speech.synthesis import SynthesisError, Utterance, Voice
-from flywheel.terms import UNSEEN_ENGINE, read_term_seed
+from flywheel.scoring.slices import UNSEEN_ENGINE
+from flywheel.speech.engines import espeak
+from flywheel.speech.engines.flite import VOICES, FliteSynthesizer, is_installed
+from flywheel.speech.synthesis_workers import corpus_samples
+from flywheel.speech.synthesizer import SynthesisError, Utterance, Voice
 from tests.real.apt import install
 
 pytestmark = pytest.mark.real

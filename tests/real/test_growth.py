@@ -17,9 +17,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from flywheel.cycles import CycleFolder
-from flywheel.files import write_json, write_text
-from flywheel.growth import write_offered
+from flywheel.cycle.growth import write_offered
+from flywheel.files.atomic import write_json, write_text
+from flywheel.files.cycles import CycleFolder
 from tests.cycle_on_disk import baseline_cycle
 from tests.real.loop_place import write_general_sentences
 

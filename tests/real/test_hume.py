@@ -22,18 +22,18 @@ import soxr
 
 from assets.corpus import manifest, speech
 from benchmarks.hume_throughput import TAKES, measure
-from flywheel.corpus import read_dropped
-from flywheel.costs import ConsentMissing
-from flywheel.cycles import CycleFolder
+from flywheel.compute.costs import ConsentMissing
+from flywheel.corpus.manifest import read_manifest
+from flywheel.corpus.plan import read_dropped
+from flywheel.corpus.sentences import Sentence, write_sentences
 from flywheel.errors import FlywheelError
-from flywheel.manifest import read_manifest
+from flywheel.files.cycles import CycleFolder
 from flywheel.pronunciation.lexicon import Lexicon, Pronunciation, write_lexicon
-from flywheel.sentences import Sentence, write_sentences
-from flywheel.speech.ledger import KEPT, UNANSWERED, read_ledger
-from flywheel.speech.prescriptions import Prescription
-from flywheel.speech.rendering import SpeechRefused, render
-from flywheel.speech.synthesis import ServiceRefused, Utterance
-from flywheel.speech.takes import Take
+from flywheel.pronunciation.prescriptions import Prescription
+from flywheel.speech.cache.audio_files import SpeechRefused, render
+from flywheel.speech.cache.take import Take
+from flywheel.speech.purchasing.ledger import KEPT, UNANSWERED, read_ledger
+from flywheel.speech.synthesizer import ServiceRefused, Utterance
 from resources.data_folder import DataFolder
 from resources.speech.hume import HumeSynthesizer, readiness
 from resources.speech.resource import Speech
@@ -150,7 +150,7 @@ def test_all_rows_but_the_invalid_one_arrive_once(monkeypatch: pytest.MonkeyPatc
 BUY = """
 import sys
 from pathlib import Path
-from flywheel.speech.rendering import render
+from flywheel.speech.cache.audio_files import render
 from benchmarks.hume_throughput import TAKES
 from resources.speech.hume import HumeSynthesizer
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from flywheel.audio_preflight import check_audio
-from flywheel.files import read_jsonl
-from flywheel.manifest import read_manifest
+from flywheel.corpus.audio_headers import check_audio
+from flywheel.corpus.manifest import read_manifest
+from flywheel.files.atomic import read_jsonl
 from tests.real.processes import processes_of
 
 pytestmark = [

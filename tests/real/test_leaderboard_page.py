@@ -12,10 +12,10 @@ import soundfile
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from flywheel.leaderboard.html import players_of, render_html
-from flywheel.misses import Cause, HeardInstead, MissedTerm, Misses, RowToHear
-from flywheel.speech.espeak import EspeakSynthesizer
-from flywheel.speech.synthesis import Utterance, Voice
+from flywheel.report.leaderboard.html import players_of, render_html
+from flywheel.speech.engines.espeak import EspeakSynthesizer
+from flywheel.speech.synthesizer import Utterance, Voice
+from flywheel.verdict.misses import Cause, HeardInstead, MissedTerm, Misses, RowToHear
 from tests.leaderboard_page import page_of, with_boosting
 from tests.real.chromium import browser
 

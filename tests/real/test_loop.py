@@ -11,7 +11,7 @@ import dagster as dg
 import pytest
 
 from assets.definitions import defs
-from flywheel.manifest import ManifestRow, read_manifest
+from flywheel.corpus.manifest import ManifestRow, read_manifest
 from tests.real.wandb_file import history
 
 pytestmark = pytest.mark.real

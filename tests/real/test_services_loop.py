@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from flywheel.cycles import CycleFolder
-from flywheel.files import read_json
-from flywheel.manifest import read_manifest
-from flywheel.speech.ledger import read_ledger
-from flywheel.tracking import cycle_record
+from flywheel.corpus.manifest import read_manifest
+from flywheel.cycle.tracking import cycle_record
+from flywheel.files.atomic import read_json
+from flywheel.files.cycles import CycleFolder
+from flywheel.speech.purchasing.ledger import read_ledger
 from tests.real import hume_server
 from tests.real.loop_place import Place, Ran
 from tests.real.object_store import s3_server

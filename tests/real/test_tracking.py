@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from flywheel.cycles import CycleFolder
-from flywheel.files import read_json, sha256_of_file
-from flywheel.manifest import read_manifest
-from flywheel.tracking import cycle_record, losses_in
+from flywheel.corpus.manifest import read_manifest
+from flywheel.cycle.tracking import cycle_record, losses_in
+from flywheel.files.atomic import read_json, sha256_of_file
+from flywheel.files.cycles import CycleFolder
 from resources.data_folder import DataFolder
 from resources.tracking.resource import Tracked, Tracking
 from tests.cycle_on_disk import EPOCHS, LINES, trained_cycle

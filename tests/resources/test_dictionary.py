@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from flywheel.errors import FlywheelError
-from flywheel.files import read_json
+from flywheel.files.atomic import read_json
 from flywheel.pronunciation.dictionary import DictionaryOutage, respellings_of
 from resources.data_folder import DataFolder
 from resources.dictionary import Dictionary, DictionaryKeyRefused

@@ -5,7 +5,7 @@ import pytest
 from flywheel.pronunciation.candidates import SUFFIXES, candidates_for
 from flywheel.pronunciation.ipa import normalised_ipa
 from flywheel.pronunciation.lexicon import Candidate
-from flywheel.speech.synthesis import SynthesisError
+from flywheel.speech.synthesizer import SynthesisError
 
 OWN = {
     "amoxi": "ɐˈmɑksi",

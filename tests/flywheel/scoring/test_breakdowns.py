@@ -9,8 +9,8 @@ from typing import Any
 import jiwer
 import pytest
 
+from flywheel.corpus.manifest import SUBSETS
 from flywheel.errors import FlywheelError
-from flywheel.manifest import SUBSETS
 from flywheel.scoring import (
     CLINICAL,
     LEAST_CLUSTERS,
@@ -27,7 +27,7 @@ from flywheel.scoring import (
     summarise,
     wilson,
 )
-from flywheel.terms import HUMAN
+from flywheel.scoring.slices import HUMAN
 
 CLINICAL_SLICES = tuple(name for name in SLICES if name != "general")
 TERMS = {
@@ -334,16 +334,16 @@ def test_slices_of_subsets(
     for row, expected in ((clinical(1), of_clinical), (general(1), of_general)):
         (scored,) = score_rows([replace(row, subset=subset)], CLINICAL)
         if expected is not None:
-            assert slices_of(scored) == expected
+            assert slices_of(scored.transcript) == expected
         else:
             with pytest.raises(ScoringError, match=f"subset is '{subset}'; allowed: "):
-                slices_of(scored)
+                slices_of(scored.transcript)
 
 
 def test_every_subset_of_the_split_has_a_slice_or_is_left_out_knowingly() -> None:
     for subset in SUBSETS:
         row = general(1) if subset in ("general", "replay") else clinical(1)
-        slices_of(score_rows([replace(row, subset=subset)], CLINICAL)[0])
+        slices_of(replace(row, subset=subset))
 
 
 def test_nothing_scored_is_an_error() -> None:

@@ -22,7 +22,7 @@ from flywheel.scoring import (
     score_rows,
     wilson,
 )
-from flywheel.terms import HUMAN
+from flywheel.scoring.slices import HUMAN
 
 TERMS = [
     f"{first}{second}" for first in ("cefa", "metro", "apixa", "vanco") for second in ("zolin", "lol", "ban")

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import flywheel.bundled
+import flywheel.files.bundled
 from flywheel.errors import FlywheelError
 from flywheel.scoring import CLINICAL, NORMALIZERS, PUBLISHED, Normalizer, normalizer_named, term_found
 
-BUNDLED = Path(flywheel.bundled.__file__).parent
+BUNDLED = Path(flywheel.files.bundled.__file__).parent
 
 
 # The faults that methodology.md lists: they are kept, so that figures compare.

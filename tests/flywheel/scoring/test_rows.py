@@ -21,7 +21,7 @@ from flywheel.scoring import (
     summarise,
     write_results,
 )
-from flywheel.terms import HUMAN
+from flywheel.scoring.slices import HUMAN
 
 
 def transcript(text: str, pred_text: str, term: str | None = None, row_id: str = "r1") -> Transcript:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from flywheel.errors import FlywheelError
-from flywheel.files import write_jsonl
+from flywheel.files.atomic import write_jsonl
 from flywheel.scoring import Transcript, TranscriptError, check_complete, read_transcripts
 
 CLINICAL_ROW: dict[str, Any] = {

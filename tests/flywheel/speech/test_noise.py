@@ -5,9 +5,9 @@ import pytest
 import soxr
 
 from flywheel.errors import FlywheelError
-from flywheel.speech.espeak import SEEN_VOICES, EspeakSynthesizer
+from flywheel.speech.engines.espeak import SEEN_VOICES, EspeakSynthesizer
 from flywheel.speech.noise import CLEAN, NOISE_KINDS, active_speech, mix, snr_db
-from flywheel.speech.synthesis import SAMPLING_RATE, Samples, Utterance
+from flywheel.speech.synthesizer import SAMPLING_RATE, Samples, Utterance
 
 TOLERANCE_DB = 0.1
 

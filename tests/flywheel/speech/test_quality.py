@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import soxr
 
-from flywheel.speech.espeak import SEEN_VOICES, EspeakSynthesizer
+from flywheel.speech.engines.espeak import SEEN_VOICES, EspeakSynthesizer
 from flywheel.speech.quality import audio_faults
-from flywheel.speech.synthesis import SAMPLING_RATE, Samples, Utterance, Waveform
+from flywheel.speech.synthesizer import SAMPLING_RATE, Samples, Utterance, Waveform
 
 TEXT = "the patient was given cefazolin before the operation"
 WORDS = len(TEXT.split())

@@ -12,7 +12,7 @@ from pathlib import Path
 import dagster as dg
 
 import assets  # noqa: F401  (lets Dagster read `--select` beside NeMo)
-from flywheel.compute import ComputeJob
+from flywheel.compute.job import ComputeJob
 from flywheel.errors import FlywheelError
 from resources.compute.resource import Compute
 from resources.data_folder import DataFolder

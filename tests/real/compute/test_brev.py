@@ -17,8 +17,8 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from flywheel.compute import ComputeJob, JobFailed, JobNotStarted
-from flywheel.costs import ConsentMissing, price_of
+from flywheel.compute.costs import ConsentMissing, price_of
+from flywheel.compute.job import ComputeJob, JobFailed, JobNotStarted
 from flywheel.errors import FlywheelError
 from resources.compute.brev import BrevBackend
 from resources.compute.brev_command import BrevError
@@ -389,7 +389,7 @@ def test_an_interrupt_at_any_time(place: Place, tmp_path: Path, at: str) -> None
 PROGRAM = """
 import sys
 from pathlib import Path
-from flywheel.compute import ComputeJob
+from flywheel.compute.job import ComputeJob
 from resources.compute.resource import Compute
 from resources.data_folder import DataFolder
 
@@ -551,7 +551,7 @@ def test_the_container(place: Place, tmp_path: Path) -> None:
         f"--volume {root}:/workspace --workdir /workspace --env HOME=/workspace/.flywheel/home "
         "--env USER=flywheel --user 0:0 "
         f"{image} sh -c exec env PYTHONPATH=/workspace/.flywheel/source PYTHONUNBUFFERED=1 "
-        f"PYTHONDONTWRITEBYTECODE=1 {sys.executable} -m flywheel.jobs.runner run /workspace "
+        f"PYTHONDONTWRITEBYTECODE=1 {sys.executable} -m flywheel.compute.programs.runner run /workspace "
         ">> /workspace/.flywheel/output 2>&1"
     )
     assert (tmp_path / "out" / "out.txt").read_text() == "given\n"

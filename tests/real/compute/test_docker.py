@@ -23,16 +23,16 @@ from typing import Any
 
 import pytest
 
-from flywheel.compute import ComputeJob, JobFailed, JobTimedOut
-from flywheel.cycles import EvalFolder
-from flywheel.evaluation import transcribe
-from flywheel.files import read_jsonl
-from flywheel.manifest import ManifestRow, write_manifest
-from flywheel.recipes.bases import find_base
-from flywheel.speech.espeak import SEEN_VOICES, EspeakSynthesizer
-from flywheel.speech.rendering import render
-from flywheel.speech.synthesis import Utterance
-from flywheel.speech.takes import Take
+from flywheel.compute.job import ComputeJob, JobFailed, JobTimedOut
+from flywheel.corpus.manifest import ManifestRow, write_manifest
+from flywheel.files.atomic import read_jsonl
+from flywheel.files.cycles import EvalFolder
+from flywheel.recognisers.bases import find_base
+from flywheel.recognisers.evaluation import transcribe
+from flywheel.speech.cache.audio_files import render
+from flywheel.speech.cache.take import Take
+from flywheel.speech.engines.espeak import SEEN_VOICES, EspeakSynthesizer
+from flywheel.speech.synthesizer import Utterance
 from resources.compute.docker import DockerBackend, DockerOptions
 from resources.compute.docker_service import DockerError
 from resources.compute.leases import Leases, TeardownFailed, sweep
@@ -214,7 +214,7 @@ def test_what_a_job_writes_belongs_to_the_user_who_runs_it(engine: DockerEngine,
     socket.chmod(0o666)
     program = f"""
         import os, pathlib
-        from flywheel.compute import ComputeJob
+        from flywheel.compute.job import ComputeJob
         from resources.compute.docker import DockerBackend, DockerOptions
         from resources.compute.leases import Leases
         data = pathlib.Path({str(data)!r})
@@ -272,7 +272,7 @@ def test_a_key_reaches_the_job_and_no_file_line_or_command(
     assert "it is there" in str(caught.value)
     assert KEY not in str(caught.value)
     assert not any(KEY in command for command in commands)
-    assert any("flywheel.jobs.runner" in command for command in commands)
+    assert any("flywheel.compute.programs.runner" in command for command in commands)
     assert (tmp_path / "work").exists() and list((tmp_path / "leases" / "closed").iterdir())
     assert KEY.encode() not in written_below(tmp_path)
     left = written_below(engine.root / "data" / "containers") + (engine.root / "log").read_bytes()
@@ -372,7 +372,7 @@ def test_a_killed_holder_leaves_no_container(engine: DockerEngine, backend: Dock
     """No sweep is needed: the end of its input ends the job, and the container removes itself."""
     program = f"""
         import pathlib
-        from flywheel.compute import ComputeJob
+        from flywheel.compute.job import ComputeJob
         from resources.compute.docker import DockerBackend, DockerOptions
         from resources.compute.leases import Leases
         data = pathlib.Path({str(out.parent)!r})

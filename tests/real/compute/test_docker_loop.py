@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flywheel.files import read_json
+from flywheel.files.atomic import read_json
 from resources.compute.leases import Leases
 from tests.real.compute.docker_place import Place as Docker
 from tests.real.loop_place import REDUCED, REPOSITORY, Place, Turned

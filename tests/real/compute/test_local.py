@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from flywheel.compute import ComputeJob
-from flywheel.manifest import ManifestRow, write_manifest
-from flywheel.speech.espeak import SEEN_VOICES, EspeakSynthesizer
-from flywheel.speech.rendering import render
-from flywheel.speech.synthesis import Utterance
-from flywheel.speech.takes import Take
+from flywheel.compute.job import ComputeJob
+from flywheel.corpus.manifest import ManifestRow, write_manifest
+from flywheel.speech.cache.audio_files import render
+from flywheel.speech.cache.take import Take
+from flywheel.speech.engines.espeak import SEEN_VOICES, EspeakSynthesizer
+from flywheel.speech.synthesizer import Utterance
 from resources.compute.local import LocalBackend
 from resources.compute.shipment import StageInFailed
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from flywheel.compute import ComputeJob, JobFailed, JobNotStarted, JobTimedOut, OutputMissing
+from flywheel.compute.job import ComputeJob, JobFailed, JobNotStarted, JobTimedOut, OutputMissing
 from flywheel.errors import FlywheelError
 from resources.compute import modal as modal_module
 from resources.compute.leases import Leases, TeardownFailed, sweep
@@ -352,7 +352,7 @@ def interrupt_at(word: str) -> Any:
 
 PROGRAM = """
 import sys
-from flywheel.compute import ComputeJob
+from flywheel.compute.job import ComputeJob
 from resources.compute.resource import Compute
 from resources.data_folder import DataFolder
 from pathlib import Path

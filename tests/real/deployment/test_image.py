@@ -109,7 +109,9 @@ def test_the_user_writes_to_the_data_and_to_nothing_of_the_image(image: Path) ->
 
 
 def test_the_packages_are_found_and_compiled(image: Path) -> None:
-    found = as_user(image, "python", "-c", "import flywheel.cycles; print(flywheel.cycles.__cached__)")
+    found = as_user(
+        image, "python", "-c", "import flywheel.files.cycles; print(flywheel.files.cycles.__cached__)"
+    )
     assert found.stdout.startswith("/opt/app/flywheel/__pycache__/cycles."), found.stderr
     assert (image / found.stdout.strip().lstrip("/")).is_file()
     named = as_user(image, "python", "-c", "import importlib.util as u; print(u.find_spec('assets').origin)")

@@ -10,9 +10,9 @@ from typing import Any
 import dagster as dg
 
 from assets.definitions import defs
-from flywheel.cycles import CycleFolder
-from flywheel.files import read_json, read_jsonl, write_json, write_jsonl
-from flywheel.manifest import read_manifest
+from flywheel.corpus.manifest import read_manifest
+from flywheel.files.atomic import read_json, read_jsonl, write_json, write_jsonl
+from flywheel.files.cycles import CycleFolder
 from resources.data_folder import DataFolder
 
 HEADER = "term,entity_category\n"

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from flywheel.corpus.manifest import read_manifest
 from flywheel.errors import Problems
-from flywheel.files import read_json, sha256_of_file
-from flywheel.manifest import read_manifest
-from flywheel.registry import RegistryError
+from flywheel.files.atomic import read_json, sha256_of_file
+from flywheel.recognisers.registry import RegistryError
 from resources.object_store.bucket import Bucket, Mismatch, StoreError
 from resources.object_store.checking import verify
 from resources.object_store.pulling import pull

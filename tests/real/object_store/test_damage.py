@@ -4,9 +4,9 @@ import shutil
 
 import pytest
 
+from flywheel.corpus.manifest import read_manifest
 from flywheel.errors import Problems
-from flywheel.files import sha256_of_file
-from flywheel.manifest import read_manifest
+from flywheel.files.atomic import sha256_of_file
 from resources.object_store.bucket import Bucket, StoreError
 from resources.object_store.checking import free, verify
 from resources.object_store.pulling import pull

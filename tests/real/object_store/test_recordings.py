@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from flywheel.corpus.recordings.offered_lines import find_manifests
 from flywheel.errors import FlywheelError
-from flywheel.offered import find_manifests
 from resources.data_folder import DataFolder
 from resources.object_store.bucket import Bucket, StoreError
 from resources.recordings import bring_recordings

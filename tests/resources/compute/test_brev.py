@@ -4,8 +4,8 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from flywheel.compute import ComputeJob, InputMissing
-from flywheel.costs import ConsentMissing
+from flywheel.compute.costs import ConsentMissing
+from flywheel.compute.job import ComputeJob, InputMissing
 from flywheel.errors import FlywheelError, Problems
 from resources.compute.brev import BrevBackend, BrevOptions
 from resources.compute.brev_command import Brev, BrevError, Instance

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flywheel.compute import ComputeJob, InputMissing
+from flywheel.compute.job import ComputeJob, InputMissing
 from flywheel.errors import FlywheelError, Problems
 from resources.compute import backend_named
 from resources.compute.docker import DockerBackend, DockerOptions

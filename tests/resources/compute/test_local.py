@@ -15,8 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from flywheel.audio_preflight import AudioError
-from flywheel.compute import (
+from flywheel.compute.job import (
     ComputeBackend,
     ComputeJob,
     InputMissing,
@@ -25,8 +24,9 @@ from flywheel.compute import (
     JobTimedOut,
     OutputMissing,
 )
+from flywheel.corpus.audio_headers import AudioError
+from flywheel.corpus.manifest import ManifestRow, read_manifest, write_manifest
 from flywheel.errors import FlywheelError
-from flywheel.manifest import ManifestRow, read_manifest, write_manifest
 from resources.compute import BACKENDS, backend_named
 from resources.compute import local as local_module
 from resources.compute.leases import Leases
@@ -368,9 +368,9 @@ def test_gpus_are_visible_to_jobs_that_want_them(
 
 
 def test_python_is_our_interpreter_and_knows_flywheel(backend: LocalBackend, out: Path) -> None:
-    code = "import sys, flywheel.cycles; print(sys.executable); print(flywheel.cycles.cycle_number('cycle3'))"
+    code = "import sys; from flywheel.files import cycles; print(sys.executable); print(cycles.cycle_number('cycle3'))"
     assert lines_of(backend, python(code), out) == [sys.executable, "3"]
-    module = ComputeJob(name="test", argv=("python", "-m", "flywheel.cycles"), timeout=30)
+    module = ComputeJob(name="test", argv=("python", "-m", "flywheel.files.cycles"), timeout=30)
     assert lines_of(backend, module, out) == []
 
 
@@ -584,7 +584,7 @@ def test_what_on_line_raises_ends_the_job_and_is_raised(
 PARENT = """
 import sys
 from pathlib import Path
-from flywheel.compute import ComputeJob
+from flywheel.compute.job import ComputeJob
 from resources.compute.leases import Leases
 from resources.compute.local import LocalBackend
 from resources.compute.settings import Settings

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from flywheel.compute import ComputeJob, InputMissing
-from flywheel.costs import ConsentMissing
+from flywheel.compute.costs import ConsentMissing
+from flywheel.compute.job import ComputeJob, InputMissing
 from flywheel.errors import FlywheelError, Problems
 from resources.compute import backend_named
 from resources.compute.leases import Leases, TeardownFailed

@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 
 import flywheel
-from flywheel.audio_preflight import AudioError
-from flywheel.compute import (
+from flywheel.compute.job import (
     ComputeJob,
     InputMissing,
     JobError,
@@ -23,8 +22,9 @@ from flywheel.compute import (
     JobTimedOut,
     OutputMissing,
 )
+from flywheel.corpus.audio_headers import AudioError
+from flywheel.corpus.manifest import ManifestError, ManifestRow, read_manifest, write_manifest
 from flywheel.errors import FlywheelError
-from flywheel.manifest import ManifestError, ManifestRow, read_manifest, write_manifest
 from resources.compute.shipment import (
     FOLDER,
     Ending,
@@ -246,7 +246,7 @@ def test_the_runner_starts_from_what_was_packed_and_nothing_else(tmp_path: Path)
     folder = packed(tmp_path, given, root=PurePosixPath(tmp_path / "packed"))
     ran = subprocess.run(
         # -S: without the packages of this environment, among which the package may be.
-        [sys.executable, "-S", "-m", "flywheel.jobs.runner", "run", folder],
+        [sys.executable, "-S", "-m", "flywheel.compute.programs.runner", "run", folder],
         env={"PATH": os.environ["PATH"], **runner_environment(PurePosixPath(folder))},
         cwd=tmp_path,
         capture_output=True,

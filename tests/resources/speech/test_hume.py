@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from flywheel.errors import FlywheelError
-from flywheel.speech.prescriptions import Prescription
-from flywheel.speech.rendering import render
-from flywheel.speech.synthesis import Utterance, Voice
-from flywheel.speech.takes import Take
+from flywheel.pronunciation.prescriptions import Prescription
+from flywheel.speech.cache.audio_files import render
+from flywheel.speech.cache.take import Take
+from flywheel.speech.synthesizer import Utterance, Voice
 from resources.speech.hume import SEEN_VOICES, UNSEEN_VOICES, HumeSynthesizer, HumeVoice
 
 HUME = HumeSynthesizer()

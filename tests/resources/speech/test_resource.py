@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from flywheel.corpus import engines_of
+from flywheel.corpus.plan import engines_of
 from flywheel.errors import FlywheelError
-from flywheel.speech import espeak, flite
-from flywheel.speech.synthesis import PaidSynthesizer
+from flywheel.speech.engines import espeak, flite
+from flywheel.speech.synthesizer import PaidSynthesizer
 from resources.speech import hume
 from resources.speech.hume import HumeSynthesizer
 from resources.speech.resource import Speech

@@ -1,0 +1,1 @@
+"""Which rows are learned from and which are only measured on, and the leaks that are looked for."""

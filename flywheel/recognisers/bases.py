@@ -1,0 +1,134 @@
+"""Base models: which may be fine-tuned, how, and which are refused with the reason."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from flywheel.errors import FlywheelError
+from flywheel.files import bundled
+from flywheel.files.atomic import read_json, sha256_of_file
+from flywheel.recognisers.registry import Registry
+
+BUNDLED = "bundled"
+"""The name by which the tiny model that ships with the package is asked for."""
+
+DEFAULT_WITH_GPU = "nvidia/parakeet-tdt-0.6b-v2"
+
+Mode = Literal["full", "adapter", "lora"]
+"""What is trained: all weights, adapter modules, or low-rank updates."""
+
+_FULL = {
+    DEFAULT_WITH_GPU: "tdt",
+    "nvidia/stt_en_conformer_ctc_large": "ctc",
+    "nvidia/parakeet-ctc-0.6b": "ctc",
+    "nvidia/parakeet-ctc-1.1b": "ctc",
+    "nvidia/parakeet-rnnt-0.6b": "rnnt",
+    "nvidia/parakeet-rnnt-1.1b": "rnnt",
+}
+"""Published models with a recipe, and their decoders."""
+
+_STREAMING = "nvidia/nemotron-speech-streaming-en-0.6b"
+_SALM = "nvidia/canary-qwen-2.5b"
+
+
+class BaseRefusedError(FlywheelError):
+    """A base model, or a way of training it, that is known to fail or that there is no recipe for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A model to start from.
+
+    Args:
+        name: what pages call it.
+        file: the `.nemo` file; None for a published model, which the job fetches by its name.
+        origin: the base at the beginning of its line: `bundled`, a published model, or a user's file by name.
+    """
+
+    name: str
+    file: Path | None
+    origin: str
+
+    @property
+    def needs_accelerator(self) -> bool:
+        """Whether training it needs a GPU: the published models do, TDT's loss has no CPU form at all."""
+        return self.origin in _FULL
+
+    @property
+    def sha256(self) -> str | None:
+        """Of the file; None for a published model."""
+        return None if self.file is None else sha256_of_file(self.file)
+
+    def to_dict(self) -> dict[str, str | None]:
+        """As `base_model.json` holds it; `read_base` is the inverse."""
+        file = None if self.file is None else str(self.file)
+        return {"name": self.name, "file": file, "origin": self.origin, "sha256": self.sha256}
+
+
+def read_base(path: Path) -> Base:
+    """The base that `Base.to_dict` was written of; raises where its file has changed since."""
+    value = read_json(path)
+    base = Base(value["name"], None if value["file"] is None else Path(value["file"]), value["origin"])
+    if base.file is not None and (not base.file.is_file() or base.sha256 != value["sha256"]):
+        raise FlywheelError(
+            f"{base.file}: the base of this cycle is gone or has changed; choose the base again"
+        )
+    return base
+
+
+def base_of_cycle(cycle: int, registry: Registry, name: str, *, accelerator: bool) -> Base:
+    """What a cycle starts from: `name` where one is given, else the newest model that an earlier cycle
+    promoted, else the default: the published one with a GPU, the bundled one without.
+
+    Raises `BaseRefusedError` as `find_base`, `RegistryError` where the promoted model is damaged.
+    """
+    if name:
+        return find_base(name)
+    entry = registry.newest(before_cycle=cycle)
+    if entry is not None:
+        return Base(f"model of {entry.cycle}", registry.path_of(entry), entry.base_model)
+    return find_base(DEFAULT_WITH_GPU if accelerator else BUNDLED)
+
+
+def find_base(name: str, mode: Mode = "full") -> Base:
+    """The base called `name`: `bundled`, a published model's name, or the path of a `.nemo` file.
+
+    Raises `BaseRefusedError` for a model or a mode that must not be fine-tuned, and for a path that is no file.
+    """
+    check_mode(name, mode)
+    if name == BUNDLED:
+        return Base(BUNDLED, bundled.path("base_fastconformer_ctc.nemo"), BUNDLED)
+    if name in _FULL:
+        return Base(name, None, name)
+    path = Path(name)
+    if name.endswith(".nemo") or path.exists():
+        if not path.is_file() or path.suffix != ".nemo":
+            raise BaseRefusedError(
+                f"base model {name!r} is not a file that ends in .nemo; give the path of one"
+            )
+        return Base(path.stem, path.resolve(), path.name)
+    raise BaseRefusedError(f"base model {name!r} is unknown; allowed are {_allowed()}")
+
+
+def check_mode(name: str, mode: Mode) -> None:
+    """Raise `BaseRefusedError` for the pairs of base and mode that are known to fail."""
+    if name == _STREAMING:
+        raise BaseRefusedError(
+            f"base model {name!r} is refused: fine-tuned, it collapses to unknown tokens after its first step. "
+            f"Take {DEFAULT_WITH_GPU} and chunk its audio when serving streams"
+        )
+    if name == _SALM and mode != "lora":
+        raise BaseRefusedError(f"base model {name!r} is refused in mode {mode!r}: it is tuned by LoRA only")
+    if name == _SALM:
+        raise BaseRefusedError(f"base model {name!r} has no recipe here yet; allowed are {_allowed()}")
+    if mode == "adapter" and _FULL.get(name, "ctc") in ("tdt", "rnnt"):
+        raise BaseRefusedError(
+            f"mode 'adapter' is refused for {name!r}: adapter modules give NaN weights with TDT and RNNT "
+            "decoders at any learning rate. Use mode 'full'"
+        )
+    if mode != "full":
+        raise BaseRefusedError(f"mode {mode!r} has no recipe for {name!r}; allowed is 'full'")
+
+
+def _allowed() -> str:
+    return ", ".join([BUNDLED, *_FULL, "the path of a .nemo file"])

@@ -1,0 +1,1 @@
+"""The page on which pronunciations are heard and judged."""

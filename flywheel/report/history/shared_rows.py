@@ -1,0 +1,149 @@
+"""Rates on the rows that all cycles share, where cycles can be compared: nothing but the model differs.
+
+A row of one id is the same audio in every cycle, and what one cycle held out is never trained on later.
+"""
+
+import csv
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from flywheel.errors import FlywheelError
+from flywheel.files.cycles import EvalFolder
+from flywheel.report.history.turns import Turn
+from flywheel.scoring.intervals import Estimate, cluster_bootstrap, wilson
+
+__all__ = ["OnSharedRows", "SharedRows", "shared_rows"]
+
+_HELD_OUT, _GENERAL = "validation", "general"
+
+
+@dataclass(frozen=True, slots=True)
+class OnSharedRows:
+    """The rates of one model on the shared rows; None where no row is shared."""
+
+    priority_ker: Estimate | None
+    general_wer: Estimate | None
+
+
+@dataclass(frozen=True, slots=True)
+class SharedRows:
+    """All turns on the same rows.
+
+    Args:
+        priority_categories: of the rows that the KER is over.
+        before, after: of each turn, in their order; an `after` is None where nothing was trained.
+        general_change: of the WER on general speech from the first turn's base to the model that the last turn keeps,
+            paired by row; None where no general row is shared.
+        kept: of the model that the last turn keeps.
+    """
+
+    priority_categories: tuple[str, ...]
+    before: tuple[OnSharedRows, ...]
+    after: tuple[OnSharedRows | None, ...]
+    general_change: Estimate | None
+    kept: OnSharedRows
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    cluster: str
+    missed: int | None
+    errors: int
+    words: int
+
+
+_Rows = Mapping[str, _Row]
+
+
+@dataclass(frozen=True, slots=True)
+class _Eval:
+    """The rows of one evaluation by id: the held-out ones of the priority categories, and general speech."""
+
+    priority: _Rows
+    general: _Rows
+
+
+def shared_rows(turns: Sequence[Turn], seed: int = 42) -> SharedRows | None:
+    """The rates on the rows that are held out in every turn; None for fewer than two turns.
+
+    Args:
+        turns: in their order; the priority categories are those of the last one.
+        seed: of the bootstrap.
+
+    Raises:
+        FlywheelError: a `results.csv` is missing, or is not of the shape that scoring writes.
+    """
+    if len(turns) < 2:
+        return None
+    categories = turns[-1].priority_categories
+    before = [_read(turn.folder.baseline, categories) for turn in turns]
+    after = [None if turn.after is None else _read(turn.folder.next, categories) for turn in turns]
+    evals = [each for each in (*before, *after) if each is not None]
+    priority = sorted(set.intersection(*(set(each.priority) for each in evals)))
+    general = sorted(set.intersection(*(set(each.general) for each in evals)))
+
+    def rates(of: _Eval) -> OnSharedRows:
+        return OnSharedRows(_ker(of.priority, priority), _wer(of.general, general, seed))
+
+    last = (turns[-1].decision.promote and after[-1]) or before[-1]
+    return SharedRows(
+        priority_categories=categories,
+        before=tuple(map(rates, before)),
+        after=tuple(None if each is None else rates(each) for each in after),
+        general_change=_change(before[0].general, last.general, general, seed),
+        kept=rates(last),
+    )
+
+
+def _ker(rows: _Rows, ids: Sequence[str]) -> Estimate | None:
+    missed = [row.missed for each in ids if (row := rows[each]).missed is not None]
+    return wilson(sum(missed), len(missed)) if missed else None
+
+
+def _wer(rows: _Rows, ids: Sequence[str], seed: int) -> Estimate | None:
+    return _ratio([rows[each].errors for each in ids], [rows[each] for each in ids], seed)
+
+
+def _change(before: _Rows, after: _Rows, ids: Sequence[str], seed: int) -> Estimate | None:
+    return _ratio(
+        [after[each].errors - before[each].errors for each in ids], [before[each] for each in ids], seed
+    )
+
+
+def _ratio(errors: Sequence[int], rows: Sequence[_Row], seed: int) -> Estimate | None:
+    words = [row.words for row in rows]
+    if not any(words):
+        return None
+    return cluster_bootstrap(errors, words, [row.cluster for row in rows], seed=seed)
+
+
+def _read(folder: EvalFolder, categories: Collection[str]) -> _Eval:
+    priority: dict[str, _Row] = {}
+    general: dict[str, _Row] = {}
+    try:
+        with folder.results.open(encoding="utf-8", newline="") as file:
+            lines = csv.reader(file)
+            place = {name: at for at, name in enumerate(next(lines))}
+            for line in lines:
+                if line[place["subset"]] == _HELD_OUT and line[place["entity_category"]] in categories:
+                    priority[line[place["id"]]] = _row(line, place)
+                elif line[place["subset"]] == _GENERAL:
+                    general[line[place["id"]]] = _row(line, place)
+    except FileNotFoundError:
+        raise FlywheelError(f"{folder.results}: no such file; materialise its evaluation again") from None
+    except (StopIteration, KeyError, IndexError, ValueError) as error:
+        raise FlywheelError(
+            f"{folder.results}: not a table of results ({error!r}); materialise its evaluation again"
+        ) from None
+    return _Eval(priority, general)
+
+
+def _row(line: Sequence[str], place: Mapping[str, int]) -> _Row:
+    term, missed = line[place["term"]], line[place["ker"]]
+    return _Row(
+        # As `RowScore.cluster` has it: rows of one term, or of one sentence without a term, fail together.
+        cluster=f"term {term}" if term else f"sentence {line[place['reference']]}",
+        missed=int(missed) if missed else None,
+        errors=sum(int(line[place[name]]) for name in ("substitutions", "deletions", "insertions")),
+        words=int(line[place["reference_words"]]),
+    )

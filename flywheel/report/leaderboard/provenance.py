@@ -1,0 +1,56 @@
+"""Section 12: what made these numbers."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flywheel.files.markdown import inline, table
+from flywheel.report.leaderboard.inputs import LeaderboardInputs
+from flywheel.report.leaderboard.lines import section
+
+__all__ = ["provenance", "shown_value", "split_table"]
+
+
+def provenance(inputs: LeaderboardInputs) -> str:
+    """Section 12: models, normalisers, seeds, versions, and the rows of each subset."""
+    before, after = inputs.before, inputs.after
+    models = [("model", before.model)]
+    if after is not None:
+        models = [("model before", before.model), ("model after", after.model)]
+    facts: list[tuple[str, Any]] = [
+        *models,
+        ("normaliser", before.normalizer),
+        ("published normaliser", inputs.published_before.normalizer),
+        *inputs.provenance.items(),
+    ]
+    return section(
+        "12. Provenance",
+        table(
+            ["what", "value"],
+            [[inline(name.replace("_", " ")), inline(shown_value(value))] for name, value in facts],
+            numbers_from=2,
+        ),
+        split_table(inputs.split_counts),
+    )
+
+
+def split_table(counts: Mapping[str, Mapping[str, int]]) -> str:
+    """Rows of each subset by category, as a markdown table; empty where there are no counts."""
+    if not counts:
+        return ""
+    columns = list(dict.fromkeys(column for of_subset in counts.values() for column in of_subset))
+    rows = [
+        [inline(subset), *(str(of_subset.get(column, 0)) for column in columns)]
+        for subset, of_subset in counts.items()
+    ]
+    return f"Rows of each subset:\n\n{table(['subset', *(inline(column) for column in columns)], rows)}"
+
+
+def shown_value(value: Any) -> str:
+    """A value of the provenance in a line, whatever it is: a text, a number, None, a list or a table of such."""
+    if value is None:
+        return "not known"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {shown_value(part)}" for name, part in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(shown_value(part) for part in value)
+    return f"{value:.1f}" if isinstance(value, float) and abs(value) >= 100 else str(value)

@@ -1,0 +1,1 @@
+"""The synthesisers that run on this machine."""

@@ -86,14 +86,13 @@ def adapted_model(
 
 def _trained(run: TrainingRun, folder: CycleFolder) -> dg.MaterializeResult:
     return dg.MaterializeResult(
-        data_version=dg.DataVersion(run.info["model_sha256"]),
+        data_version=dg.DataVersion(run.info.model_sha256),
         metadata={
-            "epochs": dg.MetadataValue.md(epochs_table(run.info["epochs"])),
-            "best validation WER": run.info["best"]["val_wer"],
-            "seconds": run.info["seconds"],
-            # A training of before there were rented machines has neither.
-            "billed seconds": run.info.get("billed_seconds", 0.0),
-            "cost in US dollars": run.info.get("cost_usd") or 0.0,
+            "epochs": dg.MetadataValue.md(epochs_table(run.info.epochs)),
+            "best validation WER": run.info.best.val_wer,
+            "seconds": run.info.seconds,
+            "billed seconds": run.info.billed_seconds,
+            "cost in US dollars": run.info.cost_usd,
             "cache_hits": int(run.cached),
             "model": dg.MetadataValue.path(folder.adapted_model),
         },
@@ -102,7 +101,7 @@ def _trained(run: TrainingRun, folder: CycleFolder) -> dg.MaterializeResult:
                 check_name="rows_seen",
                 passed=True,
                 description="The trainer saw every row of its manifests; the step fails where it does not.",
-                metadata=run.info["rows_seen"],
+                metadata=dict(run.info.rows_seen),
             )
         ],
     )

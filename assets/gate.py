@@ -8,7 +8,9 @@ from assets.cycles import CYCLES, OWNERS, cycle_step, is_selected, tell_outcome
 from assets.evaluation import baseline_eval
 from flywheel.corpus.manifest import clinical_rows_by_category, read_manifest
 from flywheel.cycle.page import write_page
-from flywheel.files.atomic import read_json, sha256_of_file, write_json
+from flywheel.files.atomic import sha256_of_file
+from flywheel.files.records import write_record
+from flywheel.recognisers.evaluation import read_scores
 from flywheel.verdict.gate import GATE_CRITERIA, GateSettings, evaluate_gate
 from resources.data_folder import DataFolder
 
@@ -58,10 +60,8 @@ def gate(
             **{**config.model_dump(), "priority_categories": tuple(config.priority_categories)}
         )
         rows = clinical_rows_by_category(read_manifest(folder.manifest))
-        decision = evaluate_gate(
-            read_json(folder.baseline.scores), rows, cycle=folder.number, settings=settings
-        )
-        write_json(folder.gate, decision.to_dict())
+        decision = evaluate_gate(read_scores(folder.baseline), rows, cycle=folder.number, settings=settings)
+        write_record(folder.gate, decision)
         write_page(folder)
         outcome = f"gate {'open' if decision.open else 'closed'}"
         context.log.info(f"{outcome}: {decision.advice}")

@@ -20,10 +20,10 @@ from flywheel.corpus.recordings import (
     write_recordings,
 )
 from flywheel.corpus.recordings.offered_lines import find_manifests, write_offered
-from flywheel.corpus.split.earlier_decisions import Assignments
-from flywheel.files.atomic import read_json
+from flywheel.corpus.split.subsets import Assignments, SplitRecord
 from flywheel.files.cycles import CycleFolder, latest_earlier
 from flywheel.files.markdown import inline, table
+from flywheel.files.records import read_record
 from resources.data_folder import DataFolder
 from resources.recordings import bring_recordings
 
@@ -72,7 +72,7 @@ def _joined_before(folder: CycleFolder, data: DataFolder) -> tuple[ManifestRow, 
 
 def _assignments(folder: CycleFolder, data: DataFolder) -> Assignments | None:
     before = latest_earlier(data.path, folder.cycle, folder.split.name)
-    return Assignments.from_json(read_json(before)["assignments"]) if before else None
+    return read_record(before, SplitRecord).assignments if before else None
 
 
 def _unsettled(drop: DropFolder) -> tuple[str, ...]:

@@ -10,7 +10,8 @@ from types import MappingProxyType
 from flywheel.corpus.manifest import ManifestRow
 from flywheel.corpus.sentences import Sentence
 from flywheel.errors import FlywheelError
-from flywheel.files.atomic import read_json, read_jsonl, write_json, write_jsonl
+from flywheel.files.atomic import read_jsonl, write_jsonl
+from flywheel.files.records import read_record, write_record
 from flywheel.pronunciation.lexicon import Lexicon, g2p_source
 from flywheel.pronunciation.prescriptions import Prescription
 from flywheel.scoring.slices import UNSEEN_ENGINE
@@ -110,19 +111,24 @@ def engines_of(synthesizer: Synthesizer, second: SecondEngine | None) -> Engines
     return MappingProxyType({each.name: each for each in (synthesizer, second.synthesizer)})
 
 
+@dataclass(frozen=True, slots=True)
+class SecondEngineRecord:
+    """Who spoke second, as `second_engine.json` holds it."""
+
+    engine: str
+    version: str
+    speaks_ipa: bool
+    voices: tuple[Voice, ...]
+
+
 def write_second_engine(path: Path, second: SecondEngine | None) -> None:
     """Write down who spoke second, so that its rows stay where the engine does not; without one there is no file."""
     if second is None:
         path.unlink(missing_ok=True)
         return
-    write_json(
-        path,
-        {
-            "engine": second.synthesizer.name,
-            "version": second.synthesizer.version,
-            "speaks_ipa": second.speaks_ipa,
-            "voices": [asdict(voice) for voice in second.voices],
-        },
+    engine = second.synthesizer
+    write_record(
+        path, SecondEngineRecord(engine.name, engine.version, second.speaks_ipa, tuple(second.voices))
     )
 
 
@@ -130,15 +136,8 @@ def read_second_engine(path: Path) -> SecondEngine | None:
     """Who spoke second, as `write_second_engine` wrote it; a file that holds something else is a `FlywheelError`."""
     if not path.exists():
         return None
-    try:
-        values = read_json(path)
-        return SecondEngine(
-            RememberedEngine(values["engine"], values["version"]),
-            tuple(Voice(**voice) for voice in values["voices"]),
-            values["speaks_ipa"],
-        )
-    except (KeyError, TypeError):
-        raise FlywheelError(f"{path}: not a second engine; materialise speech again") from None
+    noted = read_record(path, SecondEngineRecord)
+    return SecondEngine(RememberedEngine(noted.engine, noted.version), noted.voices, noted.speaks_ipa)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,18 +9,23 @@ from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from flywheel.corpus.manifest import content_hash, read_manifest
 from flywheel.corpus.split.leaks import sentence_key
+from flywheel.corpus.split.subsets import SplitRecord
+from flywheel.corpus.terms import PRIORITY_CATEGORIES
 from flywheel.errors import FlywheelError
-from flywheel.files.atomic import read_json, write_bytes, write_text
+from flywheel.files.atomic import write_bytes, write_text
 from flywheel.files.cycles import CycleFolder
+from flywheel.files.records import Json, plain, read_record
+from flywheel.recognisers.bases import BaseRecord
 from flywheel.recognisers.boosting import read_boosting
+from flywheel.recognisers.evaluation import TranscriptionRecord, read_scores
+from flywheel.recognisers.nemo_asr import TrainingRecord
 from flywheel.report.leaderboard import FIGURES, LeaderboardInputs, Stage, headline, render, render_figure
 from flywheel.report.leaderboard.html import players_of, render_html
 from flywheel.scoring.comparison import Comparison
-from flywheel.scoring.score_reading import ScoreReader
+from flywheel.scoring.scores import Scores
 from flywheel.speech.audition.policy import read_state
 from flywheel.verdict.decision import Decision
 from flywheel.verdict.gate import GateDecision
@@ -61,28 +66,28 @@ def page_inputs(folder: CycleFolder) -> LeaderboardInputs:
     """What the files of the cycle say. Evaluations of another model than the gate let through do not count."""
     gate = _gate(folder)
     trained = _is_trained(folder, gate)
-    split = read_json(folder.split)
+    split = read_record(folder.split, SplitRecord)
     page = folder.leaderboard(_number(folder, "trained" if trained else "baseline"))
-    baseline_scores = read_json(folder.baseline.scores)
-    next_scores = read_json(folder.next.scores) if trained else None
-    boosting = read_boosting(folder)
+    baseline_scores = read_scores(folder.baseline)
+    next_scores = read_scores(folder.next) if trained else None
+    boosting = read_boosting(folder, PRIORITY_CATEGORIES if gate is None else gate.priority_categories)
     return LeaderboardInputs(
         cycle=folder.number,
         baseline_scores=baseline_scores,
-        baseline_published_scores=read_json(folder.baseline.published_scores),
+        baseline_published_scores=read_record(folder.baseline.published_scores, Scores),
         next_scores=next_scores,
-        next_published_scores=read_json(folder.next.published_scores) if trained else None,
-        comparison=Comparison.from_dict(read_json(folder.comparison)) if trained else None,
+        next_published_scores=read_record(folder.next.published_scores, Scores) if trained else None,
+        comparison=read_record(folder.comparison, Comparison) if trained else None,
         gate=gate,
-        decision=Decision.from_dict(read_json(folder.decision)) if trained else None,
-        split_counts=split["counts"],
+        decision=read_record(folder.decision, Decision) if trained else None,
+        split_counts=split.counts,
         known_sentences=_known_sentences(folder),
         provenance=_provenance(folder, split, trained),
         boosting=boosting,
-        boosted_scores=read_json(folder.boosted.scores) if boosting is not None and boosting.alpha else None,
-        misses=_misses(folder, (next_scores or baseline_scores)["model"]),
+        boosted_scores=read_scores(folder.boosted) if boosting is not None and boosting.alpha else None,
+        misses=_misses(folder, (next_scores or baseline_scores).model),
         page=page_as_html(page).name,
-        figures=_figures(page, ScoreReader(baseline_scores)),
+        figures=_figures(page, baseline_scores),
     )
 
 
@@ -114,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _gate(folder: CycleFolder) -> GateDecision | None:
-    return GateDecision.from_dict(read_json(folder.gate)) if folder.gate.exists() else None
+    return read_record(folder.gate, GateDecision) if folder.gate.exists() else None
 
 
 def _is_trained(folder: CycleFolder, gate: GateDecision | None) -> bool:
@@ -150,7 +155,7 @@ def _in_its_folder(audio: str) -> str:
     return f"{path.parent.name}/{path.name}"
 
 
-def _figures(page: Path, baseline: ScoreReader) -> dict[str, str]:
+def _figures(page: Path, baseline: Scores) -> dict[str, str]:
     """The file of each figure, beside the page; a breakdown with one level has nothing to compare, and none."""
     fields = {"noise": "noise_level", "source": "ipa_source"}
     return {
@@ -170,25 +175,27 @@ def _known_sentences(folder: CycleFolder) -> int | None:
     return sum(sentence_key(row.text) in known for row in held_out)
 
 
-def _provenance(folder: CycleFolder, split: dict[str, Any], trained: bool) -> dict[str, Any]:
-    base = read_json(folder.base_model)
-    provenance: dict[str, Any] = {
-        "base": base["name"],
-        "base SHA-256": base["sha256"],
+def _provenance(folder: CycleFolder, split: SplitRecord, trained: bool) -> dict[str, Json]:
+    base = read_record(folder.base_model, BaseRecord)
+    provenance: dict[str, Json] = {
+        "base": base.name,
+        "base SHA-256": base.sha256,
         "manifest hash": content_hash(read_manifest(folder.manifest)),
-        "split seed": split["settings"]["seed"],
-        "baseline transcription seconds": read_json(folder.baseline.transcription)["seconds"],
+        "split seed": split.settings.seed,
+        "baseline transcription seconds": read_record(
+            folder.baseline.transcription, TranscriptionRecord
+        ).seconds,
     }
     if trained:
-        info = read_json(folder.training_run_info)
+        info = read_record(folder.training_run_info, TrainingRecord)
         provenance |= {
-            "model SHA-256": info["model_sha256"],
-            "backend": info["backend"],
-            "hyperparameters": info["hyperparameters"],
-            "rows the trainer saw": info["rows_seen"],
-            "best epoch": f"{info['best']['epoch']} of {len(info['epochs'])}",
-            "training seconds": info["seconds"],
-            "cost in US dollars": info["cost_usd"],
+            "model SHA-256": info.model_sha256,
+            "backend": info.backend,
+            "hyperparameters": plain(info.hyperparameters),
+            "rows the trainer saw": info.rows_seen,
+            "best epoch": f"{info.best.epoch} of {len(info.epochs)}",
+            "training seconds": info.seconds,
+            "cost in US dollars": info.cost_usd,
         }
     return provenance | {"versions": {package: version(package) for package in _PACKAGES}}
 

@@ -4,7 +4,7 @@ rows = score_rows(read_transcripts(hypotheses), CLINICAL, terms)
 scores = summarise(rows, model=..., normalizer=CLINICAL, seed=42)
 """
 
-from flywheel.scoring.breakdowns import BREAKDOWNS, keyword_error_rate, slice_rows, summarise
+from flywheel.scoring.aggregation import BREAKDOWNS, RowTable, keyword_error_rate, slice_rows, summarise
 from flywheel.scoring.comparison import Comparison, KeywordChange, RateChange, SliceComparison, compare
 from flywheel.scoring.doses import NO_DOSES, DoseErrors, dose_errors
 from flywheel.scoring.errors import ErrorCounts, character_errors, substituted_with, sum_counts, word_errors
@@ -24,7 +24,9 @@ from flywheel.scoring.intervals import (
     wilson,
 )
 from flywheel.scoring.normalizers import CLINICAL, NORMALIZERS, PUBLISHED, Normalizer, normalizer_named
-from flywheel.scoring.rows import RowScore, results_csv, score_rows, write_results
+from flywheel.scoring.row_table import read_rows, row_frame, write_rows
+from flywheel.scoring.rows import RowScore, score_rows
+from flywheel.scoring.scores import Scores
 from flywheel.scoring.slices import SLICES, slices_of
 from flywheel.scoring.term_matching import term_found
 from flywheel.scoring.transcripts import (
@@ -54,6 +56,8 @@ __all__ = [
     "PairedRates",
     "RateChange",
     "RowScore",
+    "RowTable",
+    "Scores",
     "ScoringError",
     "SliceComparison",
     "Transcript",
@@ -70,8 +74,9 @@ __all__ = [
     "mcnemar_exact",
     "normalizer_named",
     "paired_bootstrap",
+    "read_rows",
     "read_transcripts",
-    "results_csv",
+    "row_frame",
     "rows_needed",
     "score_rows",
     "slice_rows",
@@ -82,5 +87,5 @@ __all__ = [
     "term_found",
     "wilson",
     "word_errors",
-    "write_results",
+    "write_rows",
 ]

@@ -28,6 +28,7 @@ __all__ = [
     "LeakCheck",
     "Split",
     "SplitError",
+    "SplitRecord",
     "SplitSettings",
     "check_leaks",
     "split_rows",
@@ -108,6 +109,28 @@ class Split:
     def counts(self) -> dict[str, dict[str, int]]:
         """Rows by subset and category, as `subset_counts` gives them."""
         return subset_counts(self.rows)
+
+    def record(self, settings: SplitSettings, leaks: Iterable[LeakCheck] = ()) -> "SplitRecord":
+        """What is kept of the split beside its rows."""
+        return SplitRecord(settings, self.counts, self.warnings, self.assignments, tuple(leaks))
+
+
+@dataclass(frozen=True, slots=True)
+class SplitRecord:
+    """A split without its rows, as `split.json` holds it.
+
+    Args:
+        settings: how the rows were divided.
+        counts: rows by subset and category, as `subset_counts` gives them.
+        warnings, assignments: as in `Split`.
+        leaks: what was looked for, and found.
+    """
+
+    settings: SplitSettings
+    counts: Mapping[str, Mapping[str, int]]
+    warnings: tuple[str, ...]
+    assignments: Assignments
+    leaks: tuple[LeakCheck, ...] = ()
 
 
 def split_rows(

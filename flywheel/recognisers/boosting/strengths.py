@@ -1,8 +1,7 @@
 """What each strength of boosting does to the trial rows, and which is chosen."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
 
 from flywheel.recognisers.boosting.settings import BoostingPlan
 from flywheel.scoring import (
@@ -17,11 +16,10 @@ from flywheel.scoring import (
     wilson,
 )
 
-__all__ = ["BoostingTrial", "chosen_alpha", "try_strengths"]
+__all__ = ["BoostingChoice", "BoostingTrial", "chosen_alpha", "try_strengths"]
 
 _ROUNDING = 1e-9
 """A difference of rates is a floating point number: one that is meant to equal the cap may be off by less than this."""
-_ESTIMATES = ("ker", "general_wer", "false_insertions", "change")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +36,29 @@ class BoostingTrial:
     """
 
     alpha: float
-    ker: Estimate | None
-    general_wer: Estimate | None
-    false_insertions: Estimate | None
+    ker: Estimate | None = None
+    general_wer: Estimate | None = None
+    false_insertions: Estimate | None = None
     change: Estimate | None = None
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The trial that `asdict` was called on."""
-        estimates = {name: None if values[name] is None else Estimate(**values[name]) for name in _ESTIMATES}
-        return cls(**{**values, **estimates})
 
     def is_within(self, cap: float) -> bool:
         """Whether `change` is no more than `cap`, absolute."""
         return self.change is not None and self.change.value <= cap + _ROUNDING
+
+
+@dataclass(frozen=True, slots=True)
+class BoostingChoice:
+    """What a boosting job leaves beside its hypotheses: the strength, how it was found, and what could not be boosted.
+
+    Args:
+        alpha: the chosen strength; 0.0 where none helped within the cap.
+        unwritable: terms that the model's tokens cannot write.
+        trials: one for each strength that was tried.
+    """
+
+    alpha: float
+    unwritable: tuple[str, ...]
+    trials: tuple[BoostingTrial, ...]
 
 
 def try_strengths(

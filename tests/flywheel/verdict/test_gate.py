@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from flywheel.scoring.score_reading import ScoresError
 
 from flywheel.errors import FlywheelError
 from flywheel.scoring import CLINICAL, score_rows, summarise
-from flywheel.scoring.score_reading import ScoresError
 from flywheel.scoring.transcripts import Transcript
 from flywheel.verdict.gate import GateDecision, GateSettings, GateSettingsError, evaluate_gate
 

@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 import pytest
+from flywheel.scoring.score_reading import ScoreReader, ScoresError
 
 from flywheel.report.leaderboard import LeaderboardInputs, render
-from flywheel.scoring.score_reading import ScoreReader, ScoresError
 from flywheel.scoring.transcripts import Transcript
 from tests.leaderboard_page import DOSES, ROWS, page_of, read_page, trained_inputs, untrained
 

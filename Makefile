@@ -1,5 +1,5 @@
 # make run    one whole cycle through the Dagster graph (CYCLE=cycle2 for the next)
-# make test   every test; make lint: ruff and mypy; make ui: the Dagster interface
+# make test   every test; make lint: ruff, mypy and who may import whom; make ui: the Dagster interface
 # make doctor what a cycle needs, of the machine and of each service, and has
 # make sweep  ends what a crashed run left running
 # make push   copies the cycle to the bucket of FLYWHEEL_BUCKET; make pull: brings it here
@@ -30,6 +30,7 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 ui: $(READY)
 	$(BIN)/dagster dev

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from assets.cycles import CYCLES, EVAL_POOL, OWNERS, cycle_step
+from assets.cycles import CYCLES, EVAL_POOL, OWNERS, making
 from assets.evaluation import (
     SECOND_COUNT,
     EvaluationConfig,
@@ -72,8 +72,7 @@ def boosted_eval(
     context: dg.AssetExecutionContext, config: BoostingConfig, data: DataFolder, compute: Compute
 ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
     """Choose a strength, transcribe the baseline's rows with it, and score them."""
-    with cycle_step(context) as cycle:
-        folder = data.cycle(cycle)
+    with making(context, data, "boosted_eval") as folder:
         yield from rented_step("boosted_eval", lambda: _boosted(context, config, compute, folder))
 
 

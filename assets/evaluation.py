@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 import dagster as dg
 
-from assets.cycles import CYCLES, EVAL_POOL, OWNERS, cycle_step
+from assets.cycles import CYCLES, EVAL_POOL, OWNERS, making
 from assets.rented import left_running_spec, rented_step
 from assets.splits import split
 from flywheel.cycle.page import write_page
@@ -71,8 +71,7 @@ def base_model(
     context: dg.AssetExecutionContext, config: BaseModelConfig, data: DataFolder, compute: Compute
 ) -> dg.MaterializeResult:
     """Choose the base and note it with the cycle."""
-    with cycle_step(context) as cycle:
-        folder = data.cycle(cycle)
+    with making(context, data, "base_model") as folder:
         name = config.name or os.environ.get("FLYWHEEL_BASE", "")
         base = base_of_cycle(
             folder.number, data.registry, name, accelerator=compute.connect().has_accelerator
@@ -106,8 +105,7 @@ def baseline_eval(
     context: dg.AssetExecutionContext, config: EvaluationConfig, data: DataFolder, compute: Compute
 ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
     """Transcribe and score with the base."""
-    with cycle_step(context) as cycle:
-        folder = data.cycle(cycle)
+    with making(context, data, "baseline_eval") as folder:
         base = read_base(folder.base_model)
 
         def evaluate() -> dg.MaterializeResult:
@@ -134,8 +132,7 @@ def next_eval(
     context: dg.AssetExecutionContext, config: EvaluationConfig, data: DataFolder, compute: Compute
 ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
     """Transcribe and score with the fine-tuned model."""
-    with cycle_step(context) as cycle:
-        folder = data.cycle(cycle)
+    with making(context, data, "next_eval") as folder:
         base = read_base(folder.base_model)
         adapted = Base(f"fine-tuned in {cycle}", folder.adapted_model, base.origin)
 

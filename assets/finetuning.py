@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 
 from assets.boosting import boosted_eval
-from assets.cycles import CYCLES, GPU_POOL, OWNERS, cycle_step
+from assets.cycles import CYCLES, GPU_POOL, OWNERS, making
 from assets.evaluation import base_model
 from assets.rented import left_running_spec, rented_step
 from assets.splits import split
@@ -57,8 +57,7 @@ def adapted_model(
     store: ObjectStore,
 ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
     """Fine-tune the base on the training rows in a compute job."""
-    with cycle_step(context) as cycle:
-        folder = data.cycle(cycle)
+    with making(context, data, "adapted_model") as folder:
         base = read_base(folder.base_model)
         backend = compute.connect(config.compute)
         accelerator = backend.has_accelerator

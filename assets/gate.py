@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from assets.cycles import CYCLES, OWNERS, cycle_step, is_selected, tell_outcome
+from assets.cycles import CYCLES, OWNERS, making, is_selected, tell_outcome
 from assets.evaluation import baseline_eval
 from flywheel.corpus.manifest import clinical_rows_by_category, read_manifest
 from flywheel.cycle.page import write_page
@@ -54,8 +54,7 @@ def gate(
     context: dg.AssetExecutionContext, config: GateConfig, data: DataFolder
 ) -> Iterator[dg.MaterializeResult]:
     """Hold the baseline against the criteria; issue a ticket or say what to do instead."""
-    with cycle_step(context) as cycle:
-        folder = data.cycle(cycle)
+    with making(context, data, "gate") as folder:
         settings = GateSettings(
             **{**config.model_dump(), "priority_categories": tuple(config.priority_categories)}
         )

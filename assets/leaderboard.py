@@ -6,7 +6,7 @@ from dataclasses import replace
 import dagster as dg
 
 from assets.boosting import boosted_eval
-from assets.cycles import CYCLES, FIGURE_DOTS_PER_INCH, OWNERS, cycle_step, tell_outcome
+from assets.cycles import CYCLES, FIGURE_DOTS_PER_INCH, OWNERS, cycle_step, making, tell_outcome
 from assets.evaluation import base_model, baseline_eval, next_eval
 from assets.fan_in import asset_after_any, step_after_any
 from assets.freshness import kept_fresh
@@ -50,8 +50,7 @@ def decision(
     context: dg.AssetExecutionContext, config: DecisionConfig, data: DataFolder
 ) -> dg.MaterializeResult:
     """Compare the fine-tuned model with its base and decide."""
-    with cycle_step(context) as cycle:
-        folder = data.cycle(cycle)
+    with making(context, data, "decision") as folder:
         gate = read_record(folder.gate, GateDecision)
         comparison = compare(
             read_scored_rows(folder.baseline),
@@ -60,7 +59,7 @@ def decision(
         )
         settings = DecisionSettings(**config.model_dump())
         decided = replace(
-            decide(comparison, settings=settings, previous_drops=earlier_drops(data.path, cycle)),
+            decide(comparison, settings=settings, previous_drops=earlier_drops(folder)),
             alternative=_boosting_alone(folder, gate, settings),
         )
         write_record(folder.decision, decided)

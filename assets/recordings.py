@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from assets.corpus import term_seed
-from assets.cycles import CYCLES, OWNERS, cycle_step
+from assets.cycles import CYCLES, OWNERS, making
 from assets.progress import progress_of
 from flywheel.corpus.cached_rows import write_cached_rows
 from flywheel.corpus.manifest import ManifestRow, content_hash
@@ -45,8 +45,7 @@ _SHOWN = 20
 )
 def recordings(context: dg.AssetExecutionContext, data: DataFolder) -> dg.MaterializeResult:
     """Look at the drop folder, copy what joins, and write down what was offered and what is wrong."""
-    with cycle_step(context) as cycle:
-        folder = data.cycle(cycle)
+    with making(context, data, "recordings") as folder:
         root, now = bring_recordings(data, context.log.info), time.time()
         drop = DropFolder(root, write_offered(folder.offered, root, now=now), now)
         taken = take_in(

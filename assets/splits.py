@@ -5,7 +5,7 @@ from pathlib import Path
 import dagster as dg
 
 from assets.corpus import manifest
-from assets.cycles import CYCLES, OWNERS, cycle_step
+from assets.cycles import CYCLES, OWNERS, making
 from flywheel.corpus.manifest import read_manifest, write_manifest
 from flywheel.corpus.split.leaks import LEAK_CHECKS, check_leaks
 from flywheel.corpus.split.subsets import (
@@ -60,8 +60,7 @@ def split(
     context: dg.AssetExecutionContext, config: SplitConfig, data: DataFolder, voices: Speech
 ) -> dg.MaterializeResult:
     """Split by whole sentences; write a manifest for each reader."""
-    with cycle_step(context) as cycle:
-        folder = data.cycle(cycle)
+    with making(context, data, "split") as folder:
         unseen = tuple(voice.voice_id for voice in voices.casting.unseen_voices)
         settings = SplitSettings(**config.model_dump(), unseen_voices=unseen)
         before = latest_earlier(data.path, cycle, folder.split.name)

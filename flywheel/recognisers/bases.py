@@ -6,7 +6,7 @@ from typing import Literal
 
 from flywheel.errors import FlywheelError
 from flywheel.files import bundled
-from flywheel.files.atomic import sha256_of_file
+from flywheel.files.content import content_of_file
 from flywheel.files.records import read_record, write_record
 from flywheel.recognisers.registry import Registry
 
@@ -57,8 +57,8 @@ class Base:
 
     @property
     def sha256(self) -> str | None:
-        """Of the file; None for a published model."""
-        return None if self.file is None else sha256_of_file(self.file)
+        """Of the content of the file; None for a published model."""
+        return None if self.file is None else content_of_file(self.file)
 
     @property
     def record(self) -> "BaseRecord":

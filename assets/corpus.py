@@ -28,10 +28,10 @@ from flywheel.corpus.sentences import (
     write_sentences,
 )
 from flywheel.corpus.terms import read_term_seed, write_term_seed
+from flywheel.cycle.earlier import newest_with
 from flywheel.errors import FlywheelError
 from flywheel.files import bundled
 from flywheel.files.atomic import sha256_of_file
-from flywheel.files.cycles import latest_earlier
 from flywheel.pronunciation.lexicon import read_lexicon
 from flywheel.scoring.slices import UNSEEN_ENGINE
 from resources.data_folder import DataFolder
@@ -109,10 +109,10 @@ def sentences(
 ) -> dg.MaterializeResult:
     """Compose the sentences of the terms that are new; keep those of the last cycle."""
     with making(context, data, "sentences") as folder:
-        before = latest_earlier(data.path, cycle, folder.sentences.name)
+        before = newest_with(folder, "sentences")
         composed = cycle_sentences(
             read_term_seed(folder.term_seed),
-            earlier=read_sentences(before) if before else (),
+            earlier=read_sentences(before.sentences) if before else (),
             general_file=config.path,
         )
         for warning in composed.warnings:

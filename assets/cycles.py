@@ -7,8 +7,8 @@ from typing import Any, TypeAlias
 
 import dagster as dg
 
-from flywheel.errors import FlywheelError
 from flywheel.cycle.earlier import unchanged_under_later_cycles
+from flywheel.errors import FlywheelError
 from flywheel.files.cycles import CycleFolder, CycleNameError, cycle_number
 from flywheel.files.steps import STEPS, CycleSteps
 from resources.data_folder import DataFolder

@@ -9,7 +9,8 @@ import dagster as dg
 from assets.cycles import CYCLES, EVAL_POOL, OWNERS, making
 from assets.rented import left_running_spec, rented_step
 from assets.splits import split
-from flywheel.cycle.page import write_page
+from flywheel.cycle.earlier import check_promotions
+from flywheel.cycle.page import write_baseline_page
 from flywheel.files.atomic import sha256_of_file
 from flywheel.files.cycles import EvalFolder
 from flywheel.recognisers.bases import Base, base_of_cycle, read_base, write_base
@@ -73,6 +74,7 @@ def base_model(
     """Choose the base and note it with the cycle."""
     with making(context, data, "base_model") as folder:
         name = config.name or os.environ.get("FLYWHEEL_BASE", "")
+        check_promotions(folder, data.registry)
         base = base_of_cycle(
             folder.number, data.registry, name, accelerator=compute.connect().has_accelerator
         )
@@ -111,7 +113,7 @@ def baseline_eval(
         def evaluate() -> dg.MaterializeResult:
             done = _heard(context, config, compute, base, folder.baseline)
             score(folder.baseline, model_label(base))
-            page, _inputs = write_page(folder)
+            page, _inputs = write_baseline_page(folder)
             return evaluated(folder.baseline, done, {"page": dg.MetadataValue.path(page)})
 
         yield from rented_step("baseline_eval", evaluate)
@@ -134,7 +136,7 @@ def next_eval(
     """Transcribe and score with the fine-tuned model."""
     with making(context, data, "next_eval") as folder:
         base = read_base(folder.base_model)
-        adapted = Base(f"fine-tuned in {cycle}", folder.adapted_model, base.origin)
+        adapted = Base(f"fine-tuned in {folder.cycle}", folder.adapted_model, base.origin)
 
         def evaluate() -> dg.MaterializeResult:
             done = _heard(context, config, compute, adapted, folder.next)

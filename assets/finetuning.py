@@ -64,10 +64,14 @@ def adapted_model(
         hyperparameters = chosen_hyperparameters(base, config.hyperparameters, accelerator=accelerator)
 
         def train() -> dg.MaterializeResult:
-            told = {"cycle": cycle, "hyperparameters": asdict(hyperparameters), "backend": backend.name}
+            told = {
+                "cycle": folder.cycle,
+                "hyperparameters": asdict(hyperparameters),
+                "backend": backend.name,
+            }
             with (
-                store.watching_checkpoints(data, cycle, context.log.info),
-                tracking.losses(cycle, told, context.log.info) as follow,
+                store.watching_checkpoints(data, folder.cycle, context.log.info),
+                tracking.losses(folder.cycle, told, context.log.info) as follow,
             ):
                 run = finetune(
                     base,

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from assets.cycles import CYCLES, OWNERS, making, is_selected, tell_outcome
+from assets.cycles import CYCLES, OWNERS, is_selected, making, tell_outcome
 from assets.evaluation import baseline_eval
 from flywheel.corpus.manifest import clinical_rows_by_category, read_manifest
-from flywheel.cycle.page import write_page
+from flywheel.cycle.page import write_baseline_page
 from flywheel.files.atomic import sha256_of_file
 from flywheel.files.records import write_record
 from flywheel.recognisers.evaluation import read_scores
@@ -61,7 +61,7 @@ def gate(
         rows = clinical_rows_by_category(read_manifest(folder.manifest))
         decision = evaluate_gate(read_scores(folder.baseline), rows, cycle=folder.number, settings=settings)
         write_record(folder.gate, decision)
-        write_page(folder)
+        write_baseline_page(folder, gate=decision)
         outcome = f"gate {'open' if decision.open else 'closed'}"
         context.log.info(f"{outcome}: {decision.advice}")
         tell_outcome(context, outcome)

@@ -10,11 +10,13 @@ from assets.cycles import CYCLES, FIGURE_DOTS_PER_INCH, OWNERS, cycle_step, maki
 from assets.evaluation import base_model, baseline_eval, next_eval
 from assets.fan_in import asset_after_any, step_after_any
 from assets.freshness import kept_fresh
+from flywheel.corpus.split.subsets import SplitRecord
 from flywheel.cycle.page import page_as_html, write_page
 from flywheel.files.atomic import sha256_of_file
 from flywheel.files.cycles import CycleFolder
 from flywheel.files.markdown import data_url
 from flywheel.files.records import read_record, write_record
+from flywheel.files.steps import CycleSteps
 from flywheel.recognisers.bases import read_base
 from flywheel.recognisers.boosting import against_finetune, read_boosting
 from flywheel.recognisers.evaluation import read_scored_rows
@@ -87,7 +89,8 @@ def decision(
 
 def _boosting_alone(folder: CycleFolder, gate: GateDecision, settings: DecisionSettings) -> str:
     """What boosting the terms would have done by itself; empty where it was not measured."""
-    boosting = read_boosting(folder, gate.priority_categories)
+    current = CycleSteps(folder).is_current("boosted_eval")
+    boosting = read_boosting(folder, gate.priority_categories) if current else None
     if boosting is None:
         return ""
     against = against_finetune(folder, gate.priority_categories) if boosting.alpha else None
@@ -114,6 +117,8 @@ def promotion(context: dg.AssetExecutionContext, data: DataFolder) -> Iterator[d
     """Register the fine-tuned model if it is kept."""
     with cycle_step(context) as cycle:
         folder = data.cycle(cycle)
+        data.hold(cycle, context.run.run_id)
+        CycleSteps(folder).require("decision")
         decided = read_record(folder.decision, Decision)
         if not decided.promote:
             context.log.info(f"not promoted ({decided.action}): {decided.advice}")
@@ -123,6 +128,7 @@ def promotion(context: dg.AssetExecutionContext, data: DataFolder) -> Iterator[d
             cycle=cycle,
             base_model=read_base(folder.base_model).origin,
             decision=" ".join(decided.reasons),
+            trained_on=read_record(folder.split, SplitRecord).assignments,
         )
         current = data.registry.newest() == entry
         if not current:
@@ -144,6 +150,9 @@ def promotion(context: dg.AssetExecutionContext, data: DataFolder) -> Iterator[d
 def render_leaderboard(context: dg.OpExecutionContext, data: DataFolder) -> Iterator[dg.Output[None]]:
     """Write the page, log its headline, show it in the UI."""
     with cycle_step(context) as cycle:
+        data.hold(cycle, context.run.run_id)
+        for reason in CycleSteps(data.cycle(cycle)).left_aside():
+            context.log.warning(f"left aside: {reason}")
         page, inputs = write_page(data.cycle(cycle))
         for line in headline(inputs).splitlines():
             context.log.info(line)

@@ -11,13 +11,12 @@ from flywheel.corpus.split.leaks import LEAK_CHECKS, check_leaks
 from flywheel.corpus.split.subsets import (
     TRAINING_SUBSETS,
     Assignments,
-    SplitRecord,
     SplitSettings,
     split_rows,
 )
+from flywheel.cycle.earlier import what_was_decided
 from flywheel.files.atomic import sha256_of_file
-from flywheel.files.cycles import latest_earlier
-from flywheel.files.records import plain, read_record, write_record
+from flywheel.files.records import plain, write_record
 from flywheel.recognisers.evaluation import evaluated_rows
 from flywheel.report.leaderboard import split_table
 from flywheel.scoring.slices import HUMAN, UNSEEN_ENGINE
@@ -63,8 +62,7 @@ def split(
     with making(context, data, "split") as folder:
         unseen = tuple(voice.voice_id for voice in voices.casting.unseen_voices)
         settings = SplitSettings(**config.model_dump(), unseen_voices=unseen)
-        before = latest_earlier(data.path, cycle, folder.split.name)
-        earlier = read_record(before, SplitRecord).assignments if before else None
+        earlier = what_was_decided(folder, data.registry)
         done = split_rows(read_manifest(folder.manifest), settings, earlier=earlier)
         for warning in done.warnings:
             context.log.warning(warning)

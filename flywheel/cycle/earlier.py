@@ -1,5 +1,5 @@
-"""What earlier cycles left for later ones: it is there and whole, or the later cycle stops; and it does not change under
-them unasked."""
+"""What earlier cycles left for later ones: it is there and whole, or the later cycle stops; and it does not change
+under them unasked."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,8 +19,8 @@ __all__ = [
     "EarlierCycleChanged",
     "check_promotions",
     "newest_with",
-    "what_was_decided",
     "unchanged_under_later_cycles",
+    "what_was_decided",
 ]
 
 CHANGE_EARLIER_CYCLES = "FLYWHEEL_CHANGE_EARLIER_CYCLES"
@@ -87,7 +87,7 @@ def what_was_decided(folder: CycleFolder, registry: Registry) -> Assignments | N
     decided = None if earlier is None else read_record(earlier.split, SplitRecord).assignments
     promoted = registry.newest(before_cycle=folder.number)
     trained_on = None if promoted is None else registry.trained_on(promoted)
-    if promoted is None or decided is not None and trained_on is None:
+    if promoted is None or (decided is not None and trained_on is None):
         return decided
     if trained_on is None:
         raise RegistryError(
@@ -98,8 +98,10 @@ def what_was_decided(folder: CycleFolder, registry: Registry) -> Assignments | N
 
 
 def check_promotions(folder: CycleFolder, registry: Registry) -> None:
-    """Raises `RegistryError` where an earlier cycle kept its model and the registry knows nothing of it: the cycle would
-    start from an older model, and nobody would notice."""
+    """Raises `RegistryError` where an earlier cycle kept its model and the registry knows nothing of it.
+
+    The cycle would start from an older model, and nobody would notice.
+    """
     known = {entry.cycle for entry in registry.entries()}
     for earlier in earlier_cycles(folder.data, folder.cycle):
         steps = CycleSteps(earlier)

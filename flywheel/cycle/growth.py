@@ -25,6 +25,7 @@ from flywheel.corpus.terms import Term, read_term_seed
 from flywheel.errors import FlywheelError, Problems
 from flywheel.files.cycles import CycleFolder, all_cycles
 from flywheel.files.records import read_record, record_in, record_text
+from flywheel.files.steps import CycleSteps
 from flywheel.recognisers.registry import Registry
 from flywheel.scoring.numbers_as_text import counted, listed
 from flywheel.speech.audition.policy import read_state
@@ -258,11 +259,12 @@ def unfinished(folder: CycleFolder, registry: Registry) -> str:
     audition = read_state(folder)
     if audition is not None and not audition.open:
         return audition.advice
-    if not folder.gate.is_file():
+    steps = CycleSteps(folder)
+    if not steps.is_current("gate"):
         return "its gate has not decided yet"
     if not read_record(folder.gate, GateDecision).open:
         return ""
-    if not folder.decision.is_file():
+    if not steps.is_current("decision"):
         return "its gate is open, and nothing is decided about its model yet"
     kept = read_record(folder.decision, Decision).promote
     promoted = any(entry.cycle == folder.cycle for entry in registry.entries())

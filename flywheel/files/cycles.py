@@ -25,7 +25,6 @@ __all__ = [
     "cycle_name",
     "cycle_number",
     "earlier_cycles",
-    "latest_earlier",
     "made_by",
 ]
 
@@ -305,12 +304,3 @@ def earlier_cycles(data: Path, cycle: str) -> tuple[CycleFolder, ...]:
     """Those of `all_cycles` that come before `cycle`."""
     number = cycle_number(cycle)
     return tuple(folder for folder in all_cycles(data) if folder.number < number)
-
-
-def latest_earlier(data: Path, cycle: str, file: str) -> Path | None:
-    """`file`, a path inside a cycle's folder, of the newest cycle before `cycle` that has it, if any has."""
-    for folder in reversed(earlier_cycles(data, cycle)):
-        path = folder.root / file
-        if path.is_file():
-            return path
-    return None

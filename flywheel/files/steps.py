@@ -18,8 +18,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from flywheel.errors import FlywheelError
-from flywheel.files.cycles import CycleFolder, EvalFolder
 from flywheel.files.content import content_of_file
+from flywheel.files.cycles import CycleFolder, EvalFolder
 from flywheel.files.records import read_record, write_record
 
 __all__ = ["STEPS", "CycleSteps", "Stamp", "Step", "StepNotCurrent"]
@@ -69,6 +69,7 @@ STEPS: Mapping[str, Step] = MappingProxyType(
         "term_seed": Step("term_seed", (), ("term_seed.csv",), later_cycles_read_it=True),
         "sentences": Step("sentences", ("term_seed",), ("sentences.jsonl",), later_cycles_read_it=True),
         "pronunciations": Step("pronunciations", ("term_seed",), ("pronunciations.jsonl",)),
+        "audition": Step("audition_page", ("pronunciations",), ("audition/state.json",)),
         "speech": Step("speech", ("sentences", "pronunciations"), ("spoken.jsonl",), ("dropped.jsonl",)),
         "recordings": Step(
             "recordings",
@@ -99,11 +100,19 @@ STEPS: Mapping[str, Step] = MappingProxyType(
             "boosted_eval",
             ("baseline_eval",),
             _evaluation("boosted", "boosting.json", "boosted/choice.json"),
-            (*_evaluation_notes("boosted"), "boosted/rows.jsonl", "boosted/trials.jsonl", "boosted/plan.json"),
+            (
+                *_evaluation_notes("boosted"),
+                "boosted/rows.jsonl",
+                "boosted/trials.jsonl",
+                "boosted/plan.json",
+            ),
         ),
         "gate": Step("gate_decision", ("baseline_eval", "manifest"), ("gate.json",)),
         "adapted_model": Step(
-            "adapted_model", ("split", "base_model", "gate"), ("adapted_model.nemo",), ("training_run_info.json",)
+            "adapted_model",
+            ("split", "base_model", "gate"),
+            ("adapted_model.nemo",),
+            ("training_run_info.json",),
         ),
         "next_eval": Step(
             "next_eval", ("adapted_model", "split"), _evaluation("next"), _evaluation_notes("next")

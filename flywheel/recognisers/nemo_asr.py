@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 from flywheel.compute.job import ComputeBackend, ComputeJob, Seconds
 from flywheel.corpus.manifest import content_hash, read_manifest
 from flywheel.errors import FlywheelError, Problems
-from flywheel.files.atomic import sha256_of_file
+from flywheel.files.content import content_of_file
 from flywheel.files.cycles import CycleFolder
 from flywheel.files.markdown import table
 from flywheel.files.records import read_record, write_record
@@ -280,7 +280,7 @@ class TrainingRecord:
         started_at: when it began, ISO 8601.
         billed_seconds: a machine was held.
         cost_usd: what that cost in US dollars.
-        model_sha256: of the model's file.
+        model_sha256: of the content of the model, see `flywheel.files.content`.
     """
 
     asked: TrainingRequest
@@ -341,9 +341,8 @@ def finetune(
         development=content_hash(rows["validation"]),
         hyperparameters=hyperparameters,
     )
-    if folder.training_run_info.exists() and folder.adapted_model.exists():
-        info = read_record(folder.training_run_info, TrainingRecord)
-        if info.asked == asked and info.model_sha256 == sha256_of_file(folder.adapted_model):
+    if (info := _done_before(folder, on_line)) is not None:
+        if info.asked == asked and info.model_sha256 == content_of_file(folder.adapted_model):
             return TrainingRun(info, cached=True)
     job = finetune_job(
         base,
@@ -374,7 +373,7 @@ def finetune(
         versions=metrics.versions,
         best=min(measured, key=measured.__getitem__),
         seconds=round(outcome.seconds, 1),
-        model_sha256=sha256_of_file(outcome.outputs[MODEL_OUTPUT]),
+        model_sha256=content_of_file(outcome.outputs[MODEL_OUTPUT]),
         started_at=outcome.started_at.isoformat(timespec="seconds"),
         billed_seconds=round(outcome.billed_seconds, 1),
         cost_usd=round(outcome.cost_usd, 4),
@@ -382,6 +381,17 @@ def finetune(
     outcome.outputs[MODEL_OUTPUT].replace(folder.adapted_model)
     write_record(folder.training_run_info, info)
     return TrainingRun(info, cached=False)
+
+
+def _done_before(folder: CycleFolder, on_line: Callable[[str], None]) -> TrainingRecord | None:
+    """The training that is there; None where there is none, or where its record is damaged."""
+    if not (folder.training_run_info.exists() and folder.adapted_model.exists()):
+        return None
+    try:
+        return read_record(folder.training_run_info, TrainingRecord)
+    except FlywheelError as error:
+        on_line(f"{error}: that is done now")
+        return None
 
 
 def epochs_table(epochs: Sequence[Epoch]) -> str:

@@ -17,13 +17,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from flywheel.errors import FlywheelError, Problems
 from flywheel.corpus.split.earlier_decisions import Assignments
+from flywheel.errors import FlywheelError, Problems
 from flywheel.files.atomic import atomic_path, read_json, read_text, write_json
 from flywheel.files.content import content_of_file
-from flywheel.files.records import record_in, write_record
 from flywheel.files.cycles import CycleNameError, cycle_number
 from flywheel.files.locks import held
+from flywheel.files.records import record_in, write_record
 
 __all__ = ["Entry", "Event", "Registry", "RegistryError", "read_entries"]
 

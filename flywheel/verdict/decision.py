@@ -6,12 +6,12 @@ Only a model that was measured to be better, and measured not to have forgotten,
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Literal, TypeAlias
 
 from flywheel.errors import Problems
-from flywheel.files.cycles import earlier_cycles
+from flywheel.files.cycles import CycleFolder, earlier_cycles
 from flywheel.files.records import read_record
+from flywheel.files.steps import CycleSteps
 from flywheel.scoring.comparison import Comparison, KeywordChange, RateChange
 from flywheel.scoring.numbers_as_text import (
     change_in_points,
@@ -147,12 +147,12 @@ def decide(
     )
 
 
-def earlier_drops(data: Path, cycle: str) -> tuple[float, ...]:
-    """The relative drop in priority KER of each earlier cycle that was trained, oldest first."""
+def earlier_drops(folder: CycleFolder) -> tuple[float, ...]:
+    """The relative drop in priority KER of each cycle before `folder` that was trained, oldest first."""
     decisions = [
-        read_record(folder.decision, Decision)
-        for folder in earlier_cycles(data, cycle)
-        if folder.decision.is_file()
+        read_record(earlier.decision, Decision)
+        for earlier in earlier_cycles(folder.data, folder.cycle)
+        if CycleSteps(earlier).is_current("decision")
     ]
     return tuple(each.relative_drop for each in decisions if each.relative_drop is not None)
 

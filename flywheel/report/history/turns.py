@@ -8,6 +8,7 @@ from typing import TypeAlias
 from flywheel.errors import FlywheelError
 from flywheel.files.cycles import CycleFolder, EvalFolder, cycle_name, cycle_number, earlier_cycles, made_by
 from flywheel.files.records import read_record
+from flywheel.files.steps import CycleSteps
 from flywheel.recognisers.evaluation import read_scores
 from flywheel.scoring.comparison import Comparison, KeywordChange, RateChange
 from flywheel.scoring.intervals import Estimate
@@ -126,8 +127,9 @@ def _without_folder(present: Sequence[int], last: int) -> list[LeftOut]:
 
 def _turn(folder: CycleFolder) -> Turn:
     """Raises `FlywheelError` saying what a cycle lacks, or what is wrong with its files."""
-    _require(folder.baseline.scores, "its base was not evaluated")
-    _require(folder.gate, "its gate was not evaluated")
+    steps = CycleSteps(folder)
+    steps.require("baseline_eval")
+    steps.require("gate")
     scores = read_scores(folder.baseline)
     gate = read_record(folder.gate, GateDecision)
     _require_rows(folder.baseline)
@@ -142,8 +144,7 @@ def _turn(folder: CycleFolder) -> Turn:
             ),
             decision=not_trained(gate),
         )
-    _require(folder.comparison, "its gate is open, and no fine-tuned model was compared with the base")
-    _require(folder.decision, "its models were compared, and nothing was decided")
+    steps.require("decision")
     _require_rows(folder.next)
     return _trained(folder, scores, read_record(folder.comparison, Comparison))
 

@@ -7,10 +7,10 @@ import dagster as dg
 from assets.corpus import manifest
 from assets.cycles import CYCLES, OWNERS, making
 from flywheel.corpus.manifest import read_manifest, write_manifest
+from flywheel.corpus.split.earlier_decisions import NOTHING_ASSIGNED
 from flywheel.corpus.split.leaks import LEAK_CHECKS, check_leaks
 from flywheel.corpus.split.subsets import (
     TRAINING_SUBSETS,
-    Assignments,
     SplitSettings,
     split_rows,
 )
@@ -70,7 +70,7 @@ def split(
             done.rows,
             unseen_voices=unseen,
             audio_sha256={row.id: sha256_of_file(Path(row.audio_filepath)) for row in done.rows},
-            earlier=earlier or Assignments(),
+            earlier=earlier or NOTHING_ASSIGNED,
         )
         for leak in leaks:
             if not leak.passed:

@@ -341,9 +341,9 @@ def finetune(
         development=content_hash(rows["validation"]),
         hyperparameters=hyperparameters,
     )
-    if (info := _done_before(folder, on_line)) is not None:
-        if info.asked == asked and info.model_sha256 == content_of_file(folder.adapted_model):
-            return TrainingRun(info, cached=True)
+    done = _done_before(folder, on_line)
+    if done and done.asked == asked and done.model_sha256 == content_of_file(folder.adapted_model):
+        return TrainingRun(done, cached=True)
     job = finetune_job(
         base,
         folder.train,

@@ -1,12 +1,12 @@
 """What earlier cycles decided about terms, voices, syntheses and sentences, and later ones must keep."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from flywheel.corpus.manifest import MEASURED_ONLY, SUBSETS
 from flywheel.errors import Problems
 
-__all__ = ["Assignments", "AssignmentsError"]
+__all__ = ["NOTHING_ASSIGNED", "Assignments", "AssignmentsError"]
 
 
 _SEEN = ("seen", "unseen")
@@ -38,10 +38,10 @@ class Assignments:
         AssignmentsError: all words that are none of these.
     """
 
-    terms: Mapping[str, str] = field(default_factory=dict)
-    voices: Mapping[str, str] = field(default_factory=dict)
-    groups: Mapping[str, str] = field(default_factory=dict)
-    sentences: Mapping[str, str] = field(default_factory=dict)
+    terms: Mapping[str, str]
+    voices: Mapping[str, str]
+    groups: Mapping[str, str]
+    sentences: Mapping[str, str]
 
     def __post_init__(self) -> None:
         problems = []
@@ -65,3 +65,7 @@ class Assignments:
             {**self.groups, **newer.groups},
             {**self.sentences, **newer.sentences},
         )
+
+
+NOTHING_ASSIGNED = Assignments({}, {}, {}, {})
+"""Before the first cycle."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from flywheel.corpus.manifest import MEASURED_ONLY, SUBSETS, ManifestRow, find_conflicts
-from flywheel.corpus.split.earlier_decisions import Assignments
+from flywheel.corpus.split.earlier_decisions import NOTHING_ASSIGNED, Assignments
 from flywheel.corpus.split.held_out_sentences import SIDES, Fractions, Group, divide_sentences, rank, share
 from flywheel.corpus.split.leaks import TRAINING_SUBSETS, LeakCheck, check_leaks, sentence_key
 from flywheel.corpus.terms import ENTITY_CATEGORIES
@@ -159,7 +159,7 @@ def split_rows(
     Raises:
         SplitError: no rows, rows that contradict each other, or voices or engines that cannot be held out.
     """
-    earlier = earlier or Assignments()
+    earlier = earlier or NOTHING_ASSIGNED
     apart = {
         row.synthesis_group: subset
         for row in rows

@@ -18,7 +18,7 @@ from flywheel.files.atomic import sha256_of_file
 __all__ = ["content_of_file", "model_content"]
 
 _CHUNK = 1 << 20
-_IN_A_FOLDER = re.compile(rb'("(?:audio_filepath|file)": ?")[^"]*/')
+_WHERE = re.compile(rb'("audio_filepath": ?")[^"]*/|("file": ?")[^"]*')
 _DRAWN = re.compile(r"^[0-9a-f]{32}_")
 _UNIQUE = re.compile(rb"nemo:[0-9a-f]{32}_")
 _UNTOLD = ("/.data/serialization_id",)
@@ -29,7 +29,7 @@ def content_of_file(path: Path) -> str:
     """The SHA-256 of what a file says, wherever the data folder lies.
 
     Of a model it is that of its weights and settings, see `model_content`; of JSON and JSON Lines that of their text,
-    in which files are named without their folders. What has the same size and time of change as before in this
+    whatever folder their audio lies in and wherever a model's file does. What has the same size and time of change as before in this
     process is not read again.
     """
     found = path.stat()
@@ -41,7 +41,7 @@ def _content(path: Path, _size: int, _changed: int, _inode: int) -> str:
     if path.suffix == ".nemo":
         return model_content(path)
     if path.suffix in (".json", ".jsonl"):
-        return hashlib.sha256(_IN_A_FOLDER.sub(rb"\1", path.read_bytes())).hexdigest()
+        return hashlib.sha256(_WHERE.sub(rb"\1\2", path.read_bytes())).hexdigest()
     return sha256_of_file(path)
 
 

@@ -1,6 +1,6 @@
 """What each step of a cycle was made from, so that nobody reads what no longer fits together.
 
-A step leaves its files, and last of all a stamp, `.made/<step>.json`: the content of each file and of each step that it
+A step leaves its files, and last of all a stamp, `made/<step>.json`: the content of each file and of each step that it
 was made from. A step is current where its files are those of its stamp and what it was made from is current and the
 same. Anything else counts as absent: a list that changed, a file that was halved, an evaluation that a later split left
 behind.
@@ -24,7 +24,7 @@ from flywheel.files.records import read_record, write_record
 
 __all__ = ["STEPS", "CycleSteps", "Stamp", "Step", "StepNotCurrent"]
 
-_STAMPS = ".made"
+_STAMPS = "made"
 _ABSENT = "absent"
 """The content of a file that a step did not leave, and of a step that was not made."""
 

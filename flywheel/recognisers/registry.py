@@ -31,6 +31,7 @@ Event: TypeAlias = Literal["promoted", "rolled_back"]
 
 _EVENTS: tuple[Event, ...] = ("promoted", "rolled_back")
 _SUFFIX = ".nemo"
+_TRAINED_ON = ".trained_on.json"
 _SHORTEST_HASH = 8
 
 
@@ -119,13 +120,17 @@ class Registry:
             raise RegistryError(f"{path}: {expected}, the file has {found}: it is damaged; {advice}")
         return path
 
+    def trained_on_file(self, entry: Entry) -> Path:
+        """Where `trained_on` of the entry lies, if it is there."""
+        return (self.folder / entry.model).with_suffix(_TRAINED_ON)
+
     def trained_on(self, entry: Entry) -> Assignments | None:
         """What the splits up to the entry's cycle decided, kept beside its model; None of a model from before that.
 
         Raises:
             FlywheelError: the file is damaged.
         """
-        path = self._trained_on(entry.sha256)
+        path = self.trained_on_file(entry)
         if not path.is_file():
             return None
         return record_in(
@@ -167,7 +172,7 @@ class Registry:
             # Also for content that is known: its copy may have been lost.
             file = self._keep(model, sha256)
             if trained_on is not None:
-                write_record(self._trained_on(sha256), trained_on)
+                write_record(file.with_suffix(_TRAINED_ON), trained_on)
             if known is not None:
                 return known
             entry = Entry(
@@ -241,9 +246,6 @@ class Registry:
             if content_of_file(path) != sha256:
                 raise RegistryError(f"{model}: changed while it was copied; promote it when it is finished")
         return target
-
-    def _trained_on(self, sha256: str) -> Path:
-        return self.folder / f"{sha256}.trained_on.json"
 
     def _append(self, entries: Sequence[Entry], entry: Entry) -> None:
         write_json(self.log, [asdict(known) for known in (*entries, entry)])

@@ -135,17 +135,21 @@ def _models(data: DataFolder, folder: CycleFolder) -> Iterator[LocalFile]:
     if folder.base_model.is_file():
         base = read_base(folder.base_model)
         if base.file is not None and not _is_bundled(base.file):
-            yield _model(base.file)
+            yield _model(base.file, f"models/{base.sha256}{_MODEL}")
     promoted = [entry for entry in data.registry.entries() if entry.event == "promoted"]
     entries = [entry for entry in promoted if entry.cycle == folder.cycle]
     newest = data.registry.newest(before_cycle=folder.number + 1)
     for entry in [*entries, *([newest] if newest else [])]:
-        yield _model(data.registry.path_of(entry))
+        yield _model(data.registry.path_of(entry), f"models/{entry.model}")
+        trained_on = data.registry.trained_on_file(entry)
+        if trained_on.is_file():
+            name = f"models/{trained_on.name}"
+            yield LocalFile(name, name, "plain", trained_on)
 
 
-def _model(file: Path, path: str = "") -> LocalFile:
-    key = f"models/{sha256_of_file(file)}{_MODEL}"
-    return LocalFile(path or key, key, "plain", file)
+def _model(file: Path, path: str) -> LocalFile:
+    # Two archives of one content are two objects.
+    return LocalFile(path, f"models/{sha256_of_file(file)}{_MODEL}", "plain", file)
 
 
 def _shared(data: DataFolder, cycle: str) -> Iterator[LocalFile]:

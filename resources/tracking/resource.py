@@ -18,7 +18,7 @@ from flywheel.verdict.decision import Decision
 from resources.data_folder import DataFolder
 from resources.readiness import Finding
 from resources.tracking.account import Account, chosen_account, readiness
-from resources.tracking.parts import NotTracked, command_for, pending
+from resources.tracking.client import NotTracked, command_for, pending
 from resources.tracking.runs import CycleRun, Say, TrainingPart, run_of, send_pending, write_results
 
 __all__ = ["Tracked", "Tracking"]

@@ -36,7 +36,16 @@ from flywheel.scoring.scores import (
 from flywheel.scoring.slices import SLICES, slices_of
 from flywheel.scoring.transcripts import ScoringError
 
-__all__ = ["BREAKDOWNS", "Counts", "Indices", "RowTable", "keyword_error_rate", "slice_rows", "summarise"]
+__all__ = [
+    "BREAKDOWNS",
+    "Counts",
+    "Indices",
+    "RowTable",
+    "keyword_error_rate",
+    "slice_rows",
+    "summarise",
+    "word_error_rate",
+]
 
 BREAKDOWNS = ("entity_category", "ipa_source", "noise_level", "term", "voice_id", "context_type")
 """The fields by which every slice is broken down."""
@@ -62,6 +71,12 @@ def keyword_error_rate(row_scores: Iterable[RowScore]) -> Estimate | None:
     """The KER of the rows that have a term, with Wilson's interval; None where no row has one."""
     outcomes = [row.term_missed for row in row_scores if row.term_missed is not None]
     return wilson(sum(outcomes), len(outcomes)) if outcomes else None
+
+
+def word_error_rate(row_scores: Sequence[RowScore], seed: int = 42) -> Estimate | None:
+    """The WER of some rows together, with its clustered interval; None where their references hold no word."""
+    table = RowTable(row_scores)
+    return _micro(table.words, table.clusters, seed) if table.words[:, 3].any() else None
 
 
 def summarise(

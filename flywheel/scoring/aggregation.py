@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from itertools import chain
 from operator import attrgetter
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -135,7 +135,9 @@ class RowTable:
     @cached_property
     def clusters_of_mentions(self) -> Indices:
         """As `clusters`, of each mention."""
-        return self._of_mentions(self.clusters, lambda row: row.cluster)
+        if self.mentions is self.rows:
+            return self.clusters
+        return _coded(row.cluster for row in self.mentions)[1]
 
     @cached_property
     def voices(self) -> Indices:
@@ -251,9 +253,6 @@ class RowTable:
             read = attrgetter(f"transcript.{field}")
             self._known_levels[field] = _coded(map(read, self.mentions))
         return self._known_levels[field]
-
-    def _of_mentions(self, of_rows: Indices, read: Any) -> Indices:
-        return of_rows if self.mentions is self.rows else _coded(map(read, self.mentions))[1]
 
     def _parts(
         self, field: str, at: Indices, values: Sequence[str | None] | None = None

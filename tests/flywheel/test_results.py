@@ -69,6 +69,24 @@ def test_an_evaluation_that_is_not_there_says_what_to_materialise(tmp_path: Path
         results.scores("cycle2", "next", tmp_path)
 
 
+def test_the_documentation_names_every_column_with_what_it_holds() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "results.md").read_text(encoding="utf-8")
+    table = [
+        [cell.strip(" `") for cell in line.split("|")[1:-1]] for line in text.splitlines() if line[:1] == "|"
+    ]
+    documented = {name: meaning for name, _kind, meaning in table[2:]}
+    assert documented == results.row_columns()["meaning"].to_dict()
+
+
+def test_the_documentations_code_runs(folder: CycleFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLYWHEEL_DATA", str(folder.data))
+    text = (Path(__file__).parents[2] / "docs" / "results.md").read_text(encoding="utf-8")
+    code = text.split("```python\n")[1].split("```")[0]
+    found: dict[str, pd.DataFrame] = {}
+    exec(code, found)
+    assert len(found["rows"]) and len(found["scores"])
+
+
 def test_the_package_itself_stays_light() -> None:
     program = (
         "import sys, flywheel; print(*{'pandas', 'pydantic', 'numpy', 'flywheel.results'} & set(sys.modules))"

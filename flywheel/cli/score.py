@@ -201,16 +201,19 @@ def _report(
             for name in _fields(options.by, test_set.references)
         },
         scores=scores,
-        worst=_worst(result.rows, options.show),
+        worst=_worst(result.rows, options.show, None if options.json else _terminal_width()),
         notes=result.notes,
     )
 
 
-def _worst(rows: Sequence[RowScore], shown: int) -> tuple[_Alignment, ...]:
-    """The rows with most word errors, at most so many; none without an error."""
+def _worst(rows: Sequence[RowScore], shown: int, width: int | None) -> tuple[_Alignment, ...]:
+    """The rows with most word errors, at most so many, in lines of `width`; none without an error."""
     wrong = sorted((row for row in rows if row.words.errors), key=lambda row: -row.words.errors)[:shown]
-    width = shutil.get_terminal_size(fallback=(_PAGE_WIDTH, 24)).columns
     return tuple(_Alignment(row.id, row.words.errors, alignment_text(row, width)) for row in wrong)
+
+
+def _terminal_width() -> int:
+    return shutil.get_terminal_size(fallback=(_PAGE_WIDTH, 24)).columns
 
 
 def _fields(asked: Sequence[str] | None, references: References) -> list[str]:

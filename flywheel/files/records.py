@@ -27,7 +27,7 @@ Json: TypeAlias = "str | int | float | bool | Sequence[Json] | Mapping[str, Json
 """What JSON can hold."""
 
 Record = TypeVar("Record")
-_NAMED = 5
+_NAMED = 3
 
 
 def write_record(path: Path, value: object) -> None:

@@ -4,8 +4,15 @@ rows = score_rows(read_transcripts(hypotheses), CLINICAL, terms)
 scores = summarise(rows, model=..., normalizer=CLINICAL, seed=42)
 """
 
-from flywheel.scoring.aggregation import BREAKDOWNS, RowTable, keyword_error_rate, slice_rows, summarise
-from flywheel.scoring.comparison import Comparison, KeywordChange, RateChange, SliceComparison, compare
+from flywheel.scoring.aggregation import (
+    BREAKDOWNS,
+    RowTable,
+    keyword_error_rate,
+    slice_rows,
+    summarise,
+    word_error_rate,
+)
+from flywheel.scoring.comparison import Comparison, KeywordChange, Pairs, RateChange, SliceComparison, compare
 from flywheel.scoring.doses import NO_DOSES, DoseErrors, dose_errors
 from flywheel.scoring.errors import ErrorCounts, character_errors, substituted_with, sum_counts, word_errors
 from flywheel.scoring.intervals import (
@@ -54,6 +61,7 @@ __all__ = [
     "KeywordChange",
     "Normalizer",
     "PairedRates",
+    "Pairs",
     "RateChange",
     "RowScore",
     "RowTable",
@@ -86,6 +94,7 @@ __all__ = [
     "summarise",
     "term_found",
     "wilson",
+    "word_error_rate",
     "word_errors",
     "write_rows",
 ]

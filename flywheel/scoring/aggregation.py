@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from itertools import chain
 from operator import attrgetter
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +36,16 @@ from flywheel.scoring.scores import (
 from flywheel.scoring.slices import SLICES, slices_of
 from flywheel.scoring.transcripts import ScoringError
 
-__all__ = ["BREAKDOWNS", "Counts", "Indices", "RowTable", "keyword_error_rate", "slice_rows", "summarise"]
+__all__ = [
+    "BREAKDOWNS",
+    "Counts",
+    "Indices",
+    "RowTable",
+    "keyword_error_rate",
+    "slice_rows",
+    "summarise",
+    "word_error_rate",
+]
 
 BREAKDOWNS = ("entity_category", "ipa_source", "noise_level", "term", "voice_id", "context_type")
 """The fields by which every slice is broken down."""
@@ -62,6 +71,12 @@ def keyword_error_rate(row_scores: Iterable[RowScore]) -> Estimate | None:
     """The KER of the rows that have a term, with Wilson's interval; None where no row has one."""
     outcomes = [row.term_missed for row in row_scores if row.term_missed is not None]
     return wilson(sum(outcomes), len(outcomes)) if outcomes else None
+
+
+def word_error_rate(row_scores: Sequence[RowScore], seed: int = 42) -> Estimate | None:
+    """The WER of some rows together, with its clustered interval; None where their references hold no word."""
+    table = RowTable(row_scores)
+    return _micro(table.words, table.clusters, seed) if table.words[:, 3].any() else None
 
 
 def summarise(
@@ -120,7 +135,9 @@ class RowTable:
     @cached_property
     def clusters_of_mentions(self) -> Indices:
         """As `clusters`, of each mention."""
-        return self._of_mentions(self.clusters, lambda row: row.cluster)
+        if self.mentions is self.rows:
+            return self.clusters
+        return _coded(row.cluster for row in self.mentions)[1]
 
     @cached_property
     def voices(self) -> Indices:
@@ -236,9 +253,6 @@ class RowTable:
             read = attrgetter(f"transcript.{field}")
             self._known_levels[field] = _coded(map(read, self.mentions))
         return self._known_levels[field]
-
-    def _of_mentions(self, of_rows: Indices, read: Any) -> Indices:
-        return of_rows if self.mentions is self.rows else _coded(map(read, self.mentions))[1]
 
     def _parts(
         self, field: str, at: Indices, values: Sequence[str | None] | None = None

@@ -4,7 +4,7 @@
 `RowScore`; nobody scores them again.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["COLUMNS", "Column", "read_row_frame", "read_rows", "row_frame", "write_csv", "write_rows"]
 
 _CSV_JOIN = "; "
+_KINDS = ("substitutions", "deletions", "insertions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
         "entity_category": _of_transcript("entity_category", "the term's category; null in general speech"),
         "ipa_source": _of_transcript("ipa_source", "where the pronunciation came from"),
         "voice_id": _of_transcript("voice_id", "who speaks"),
-        "noise_level": _of_transcript("noise_level", "clean, or the signal-to-noise ratio, snr_<n>db"),
+        "noise_level": _of_transcript("noise_level", "clean, or the signal-to-noise ratio, e.g. snr_15db"),
         "context_type": _of_transcript("context_type", "dictation, handoff, chart_note or history"),
         "text": _of_transcript("text", "what was said, as the manifest has it"),
         "pred_text": _of_transcript("pred_text", "what the model heard, as it wrote it"),
@@ -200,9 +201,6 @@ def read_rows(parquet: Path) -> list[RowScore]:
             strict=True,
         )
     ]
-
-
-_KINDS: Sequence[str] = ("substitutions", "deletions", "insertions")
 
 
 def _first_line(error: Exception) -> str:

@@ -14,6 +14,7 @@ from flywheel.scoring import (
     keyword_error_rate,
     score_rows,
     wilson,
+    word_error_rate,
 )
 
 __all__ = ["BoostingChoice", "BoostingTrial", "chosen_alpha", "try_strengths"]
@@ -93,12 +94,11 @@ def chosen_alpha(trials: Sequence[BoostingTrial], general_wer_cap: float) -> flo
 
 
 def _trial(alpha: float, rows: Sequence[RowScore], plain: Sequence[RowScore] | None) -> BoostingTrial:
-    general = [row.words for row in rows if row.term_missed is None]
     inserted = sum(bool(row.false_insertions) for row in rows)
     return BoostingTrial(
         alpha=alpha,
         ker=keyword_error_rate(rows),
-        general_wer=_rate([row for row in rows if row.term_missed is None], general),
+        general_wer=word_error_rate([row for row in rows if row.term_missed is None]),
         false_insertions=wilson(inserted, len(rows)) if rows else None,
         change=None if plain is None else _change(plain, rows),
     )
@@ -109,22 +109,13 @@ def _change(before: Sequence[RowScore], after: Sequence[RowScore]) -> Estimate |
     without_term = [place for place, row in enumerate(before) if row.term_missed is None]
     places = without_term or range(len(before))
     pairs = [(_control(before[place]), _control(after[place])) for place in places]
-    rows = [before[place] for place in places]
-    differences = [second.errors - first.errors for first, second in pairs]
     lengths = [first.reference_length for first, _ in pairs]
-    return _ratio(rows, differences, lengths)
+    if not any(lengths):
+        return None
+    differences = [second.errors - first.errors for first, second in pairs]
+    return cluster_bootstrap(differences, lengths, [before[place].cluster for place in places])
 
 
 def _control(row: RowScore) -> ErrorCounts:
     """The errors that boosting must not add to: those on all words, or on the words beside the term."""
     return row.other_words or row.words
-
-
-def _rate(rows: Sequence[RowScore], counts: Sequence[ErrorCounts]) -> Estimate | None:
-    return _ratio(rows, [each.errors for each in counts], [each.reference_length for each in counts])
-
-
-def _ratio(rows: Sequence[RowScore], errors: Sequence[int], lengths: Sequence[int]) -> Estimate | None:
-    if not any(lengths):
-        return None
-    return cluster_bootstrap(errors, lengths, [row.cluster for row in rows])

@@ -10,7 +10,7 @@ from typing import TypeAlias
 from flywheel.files.cycles import EvalFolder
 from flywheel.recognisers.evaluation import read_scored_rows
 from flywheel.report.history.turns import Turn
-from flywheel.scoring import Estimate, RowScore, cluster_bootstrap, keyword_error_rate
+from flywheel.scoring import Estimate, Pairs, RowScore, RowTable, keyword_error_rate, word_error_rate
 
 __all__ = ["OnSharedRows", "SharedRows", "shared_rows"]
 
@@ -75,7 +75,9 @@ def shared_rows(turns: Sequence[Turn], seed: int = 42) -> SharedRows | None:
     general = sorted(set.intersection(*(set(each.general) for each in evals)))
 
     def rates(of: _Eval) -> OnSharedRows:
-        return OnSharedRows(_ker(of.priority, priority), _wer(of.general, general, seed))
+        return OnSharedRows(
+            keyword_error_rate(_of(of.priority, priority)), word_error_rate(_of(of.general, general), seed)
+        )
 
     last = (turns[-1].decision.promote and after[-1]) or before[-1]
     return SharedRows(
@@ -87,24 +89,13 @@ def shared_rows(turns: Sequence[Turn], seed: int = 42) -> SharedRows | None:
     )
 
 
-def _ker(rows: _Rows, ids: Sequence[str]) -> Estimate | None:
-    return keyword_error_rate(rows[each] for each in ids)
-
-
-def _wer(rows: _Rows, ids: Sequence[str], seed: int) -> Estimate | None:
-    return _ratio([rows[each].words.errors for each in ids], [rows[each] for each in ids], seed)
+def _of(rows: _Rows, ids: Sequence[str]) -> list[RowScore]:
+    return [rows[each] for each in ids]
 
 
 def _change(before: _Rows, after: _Rows, ids: Sequence[str], seed: int) -> Estimate | None:
-    changes = [after[each].words.errors - before[each].words.errors for each in ids]
-    return _ratio(changes, [before[each] for each in ids], seed)
-
-
-def _ratio(errors: Sequence[int], rows: Sequence[RowScore], seed: int) -> Estimate | None:
-    words = [row.words.reference_length for row in rows]
-    if not any(words):
-        return None
-    return cluster_bootstrap(errors, words, [row.cluster for row in rows], seed=seed)
+    tables = RowTable(_of(before, ids)), RowTable(_of(after, ids))
+    return Pairs(*tables, seed=seed).rates().wer.difference if tables[0].words[:, 3].any() else None
 
 
 def _read(folder: EvalFolder, categories: Collection[str]) -> _Eval:

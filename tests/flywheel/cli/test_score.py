@@ -65,6 +65,35 @@ def test_the_text_says_what_the_document_says(command: Command, write: Write) ->
     assert "By entity_category" not in text, "of one level there is nothing to compare"
 
 
+def test_the_worst_rows_are_shown_word_above_word(command: Command, write: Write) -> None:
+    said = "id,text,hyp\n1,give cefazolin now,give cefa zolin\n2,bring it,bring it\n3,give it now,give it\n"
+    both = write("b.csv", said)
+    text = command("score", both, "--show", "5").out
+    _, shown = text.split("Rows with most word errors, normalised\n")
+    assert shown.splitlines()[:10] == [
+        "",
+        "1: 2 word errors",
+        "REF: give cefazolin   now",
+        "HYP: give      cefa zolin",
+        "                  S     S",
+        "",
+        "3: 1 word error",
+        "REF: give it now",
+        "HYP: give it ***",
+        "               D",
+    ]
+    (worst,) = command("score", both, "--show", "1", "--json").document["worst"]
+    assert (worst["id"], worst["word_errors"]) == ("1", 2)
+    assert worst["text"].splitlines() == shown.splitlines()[2:5]
+    assert command("score", both, "--json").document["worst"] == []
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "few"])
+def test_how_many_are_shown_is_a_number_from_1(command: Command, write: Write, number: str) -> None:
+    outcome = command("score", write("b.jsonl", lines(rows())), "--show", number)
+    assert outcome.status == 2 and "allowed: a whole number from 1" in outcome.err
+
+
 def test_breakdowns_by_any_field_of_the_file(command: Command, write: Write) -> None:
     done = command(
         "score", write("b.jsonl", lines(rows())), "--by", "speaker", "--by", "term", "--json"

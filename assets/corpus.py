@@ -9,6 +9,7 @@ import dagster as dg
 from assets.cycles import CYCLES, OWNERS, cycle_step
 from assets.progress import progress_of
 from flywheel.corpus.audio_headers import AudioError, check_audio
+from flywheel.corpus.cached_rows import read_cached_rows, write_cached_rows
 from flywheel.corpus.manifest import ManifestError, content_hash, read_manifest, write_manifest
 from flywheel.corpus.plan import (
     dropped_rows,
@@ -16,11 +17,8 @@ from flywheel.corpus.plan import (
     manifest_rows,
     plan_rows,
     read_dropped,
-    read_second_engine,
     speak,
-    spoken_before,
     write_dropped,
-    write_second_engine,
 )
 from flywheel.corpus.recordings import read_recordings
 from flywheel.corpus.sentences import (
@@ -170,8 +168,8 @@ def speech(context: dg.AssetExecutionContext, data: DataFolder, voices: Speech) 
         )
         dropped = dropped_rows(planned, rendering, engines)
         write_dropped(folder.dropped, dropped)
-        write_second_engine(folder.second_engine, second)
         rows = manifest_rows(planned, rendering, data.speech, engines)
+        write_cached_rows(folder.spoken, rows, data.speech)
         return dg.MaterializeResult(
             data_version=dg.DataVersion(content_hash(rows)),
             metadata={
@@ -196,7 +194,7 @@ def speech(context: dg.AssetExecutionContext, data: DataFolder, voices: Speech) 
     group_name="corpus",
     kinds={"json"},
     owners=OWNERS,
-    deps=[sentences, dg.AssetKey("pronunciations"), speech, dg.AssetKey("recordings")],
+    deps=[speech, dg.AssetKey("recordings")],
     partitions_def=CYCLES,
     code_version="2",
     description=(
@@ -204,18 +202,11 @@ def speech(context: dg.AssetExecutionContext, data: DataFolder, voices: Speech) 
         "recordings that a team dropped."
     ),
 )
-def manifest(context: dg.AssetExecutionContext, data: DataFolder, voices: Speech) -> dg.MaterializeResult:
+def manifest(context: dg.AssetExecutionContext, data: DataFolder) -> dg.MaterializeResult:
     """Write the rows of the cycle, whose audio is all there; the checks read the file and the audio again."""
     with cycle_step(context) as cycle:
         folder = data.cycle(cycle)
-        second = read_second_engine(folder.second_engine)
-        engines = engines_of(voices.synthesizer, second)
-        planned = plan_rows(
-            read_sentences(folder.sentences), voices.casting, read_lexicon(folder.pronunciations), second
-        )
-        dropped = read_dropped(folder.dropped)
-        rendering = spoken_before(planned, data.speech, engines, dropped)
-        spoken = manifest_rows(planned, rendering, data.speech, engines)
+        spoken = read_cached_rows(folder.spoken, data.speech)
         recorded = read_recordings(folder.recordings, data.speech)
         rows = (*spoken, *recorded)
         write_manifest(folder.manifest, rows)
@@ -223,7 +214,7 @@ def manifest(context: dg.AssetExecutionContext, data: DataFolder, voices: Speech
             data_version=dg.DataVersion(content_hash(rows)),
             metadata={
                 "rows": len(rows),
-                "dropped": len(dropped),
+                "dropped": len(read_dropped(folder.dropped)),
                 "recordings": len(recorded),
                 "human rows": sum(row.is_human for row in recorded),
                 "rows of an unseen engine": sum(row.subset == UNSEEN_ENGINE for row in rows),

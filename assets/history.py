@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from assets.cycles import CYCLES, FIGURE_DOTS_PER_INCH, OWNERS, cycle_step
-from assets.fan_in import nothing_from
+from assets.cycles import FIGURE_DOTS_PER_INCH, cycle_step
+from assets.fan_in import asset_after_any, step_after_any
 from flywheel.files.atomic import sha256_of_file
 from flywheel.files.markdown import data_url, image
 from flywheel.report.history import (
@@ -19,11 +19,7 @@ from flywheel.report.history import (
 from resources.data_folder import DataFolder
 
 
-@dg.op(
-    out=dg.Out(dg.Nothing),
-    ins={"ready": dg.In(dg.Nothing)},
-    description="Reads the folders of all cycles up to this one, and the registry.",
-)
+@step_after_any("Reads the folders of all cycles up to this one, and the registry.")
 def write_history_page(context: dg.OpExecutionContext, data: DataFolder) -> Iterator[dg.Output[None]]:
     """Write the page and its figure, log the answer, show both in the UI."""
     with cycle_step(context) as cycle:
@@ -66,18 +62,14 @@ def _rates(history: History) -> dict[str, float | int]:
     }
 
 
-@dg.graph_asset(
-    group_name="decision",
-    partitions_def=CYCLES,
-    kinds={"markdown"},
-    owners=OWNERS,
-    code_version="1",
-    ins=nothing_from("leaderboard", "promoted_model"),
+# A model is there only where it was promoted.
+history = asset_after_any(
+    "history",
+    write_history_page,
+    after=("leaderboard", "promoted_model"),
+    kind="markdown",
     description=(
-        "KER, WER and general WER over the cycles so far, one row per cycle: what was promoted, when and by what "
-        "right, and whether tuning still pays."
+        "KER, WER and general WER over the cycles so far, one row per cycle: what was promoted, when and why, and "
+        "whether tuning still pays."
     ),
 )
-def history(leaderboard: None, promoted_model: None) -> None:
-    """Both fan in to one input, for a model is there only where it was promoted; see the leaderboard."""
-    return write_history_page(ready=[leaderboard, promoted_model])  # type: ignore[no-any-return]

@@ -8,7 +8,7 @@ import dagster as dg
 from assets.boosting import boosted_eval
 from assets.cycles import CYCLES, FIGURE_DOTS_PER_INCH, OWNERS, cycle_step, tell_outcome
 from assets.evaluation import base_model, baseline_eval, next_eval
-from assets.fan_in import nothing_from
+from assets.fan_in import asset_after_any, step_after_any
 from assets.freshness import kept_fresh
 from flywheel.cycle.page import page_as_html, write_page
 from flywheel.files.atomic import read_json, sha256_of_file, write_json
@@ -138,11 +138,7 @@ def promotion(context: dg.AssetExecutionContext, data: DataFolder) -> Iterator[d
         )
 
 
-@dg.op(
-    out=dg.Out(dg.Nothing),
-    ins={"ready": dg.In(dg.Nothing)},
-    description="Renders the page from the files of the cycle.",
-)
+@step_after_any("Renders the page from the files of the cycle.")
 def render_leaderboard(context: dg.OpExecutionContext, data: DataFolder) -> Iterator[dg.Output[None]]:
     """Write the page, log its headline, show it in the UI."""
     with cycle_step(context) as cycle:
@@ -172,19 +168,16 @@ def _by_itself(inputs: LeaderboardInputs) -> LeaderboardInputs:
     return replace(inputs, figures=figures, page=None)
 
 
-@kept_fresh
-@dg.graph_asset(
-    group_name="decision",
-    partitions_def=CYCLES,
-    kinds={"markdown"},
-    owners=OWNERS,
-    code_version="2",
-    ins=nothing_from("gate_decision", "boosted_eval", "decision"),
-    description=(
-        "The page on which a person decides: written after the decision, or after a closed gate, which it explains."
-    ),
+leaderboard = kept_fresh(
+    asset_after_any(
+        "leaderboard",
+        render_leaderboard,
+        after=("gate_decision", "boosted_eval", "decision"),
+        kind="markdown",
+        code_version="2",
+        description=(
+            "The page on which a person decides: written after the decision, or after a closed gate, which it "
+            "explains."
+        ),
+    )
 )
-def leaderboard(gate_decision: None, boosted_eval: None, decision: None) -> None:
-    """All fan in to one input, which is skipped only if all of them are: a plain asset would be skipped
-    with the training."""
-    return render_leaderboard(ready=[gate_decision, boosted_eval, decision])  # type: ignore[no-any-return]

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from assets.cycles import CYCLES, OWNERS, cycle_step
-from assets.fan_in import nothing_from
+from assets.cycles import cycle_step
+from assets.fan_in import asset_after_any, step_after_any
 from flywheel.errors import FlywheelError
 from resources.data_folder import DataFolder
 from resources.object_store.options import OFF
@@ -13,10 +13,9 @@ from resources.object_store.pushing import push
 from resources.object_store.resource import ObjectStore
 
 
-@dg.op(
-    out=dg.Out(dg.Nothing, is_required=False),
-    ins={"ready": dg.In(dg.Nothing)},
-    description="Sends what the bucket lacks of the cycle; without a bucket it says so, and nothing is materialised.",
+@step_after_any(
+    "Sends what the bucket lacks of the cycle; without a bucket it says so, and nothing is materialised.",
+    may_leave_nothing=True,
 )
 def push_cycle(
     context: dg.OpExecutionContext, data: DataFolder, store: ObjectStore
@@ -46,18 +45,13 @@ def push_cycle(
         )
 
 
-@dg.graph_asset(
-    group_name="decision",
-    partitions_def=CYCLES,
-    kinds={"s3"},
-    owners=OWNERS,
-    code_version="1",
-    ins=nothing_from("leaderboard", "promoted_model", "history"),
+bucket_copy = asset_after_any(
+    "bucket_copy",
+    push_cycle,
+    after=("leaderboard", "promoted_model", "history"),
+    kind="s3",
     description=(
         "The cycle's folder, audio and models in the object store, where another machine can go on from them; there "
         "only where a bucket is configured."
     ),
 )
-def bucket_copy(leaderboard: None, promoted_model: None, history: None) -> None:
-    """All fan in to one input, which is skipped only if all are: a closed gate promotes nothing."""
-    return push_cycle(ready=[leaderboard, promoted_model, history])  # type: ignore[no-any-return]

@@ -9,6 +9,7 @@ import dagster as dg
 from assets.corpus import term_seed
 from assets.cycles import CYCLES, OWNERS, cycle_step
 from assets.progress import progress_of
+from flywheel.corpus.cached_rows import write_cached_rows
 from flywheel.corpus.manifest import ManifestRow, content_hash
 from flywheel.corpus.recordings import (
     Admission,
@@ -17,7 +18,6 @@ from flywheel.corpus.recordings import (
     read_recordings,
     take_in,
     write_quarantine,
-    write_recordings,
 )
 from flywheel.corpus.recordings.offered_lines import find_manifests, write_offered
 from flywheel.corpus.split.earlier_decisions import Assignments
@@ -56,7 +56,7 @@ def recordings(context: dg.AssetExecutionContext, data: DataFolder) -> dg.Materi
             earlier=_assignments(folder, data),
             on_progress=progress_of(context, "lines looked at"),
         )
-        write_recordings(folder.recordings, taken.rows, data.speech)
+        write_cached_rows(folder.recordings, taken.rows, data.speech)
         write_quarantine(folder.quarantine, taken.quarantined)
         left_alone = (*taken.left_alone, *_unsettled(drop))
         _say(context, taken, left_alone, data)

@@ -4,15 +4,13 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from assets.cycles import CYCLES, OWNERS, cycle_step
-from assets.fan_in import nothing_from
+from assets.cycles import cycle_step
+from assets.fan_in import asset_after_any, step_after_any
 from resources.tracking.resource import Tracked, Tracking
 
 
-@dg.op(
-    out=dg.Out(dg.Nothing, is_required=False),
-    ins={"ready": dg.In(dg.Nothing)},
-    description="Writes the cycle's files into its run and sends what is still here only.",
+@step_after_any(
+    "Writes the cycle's files into its run and sends what is still here only.", may_leave_nothing=True
 )
 def track_cycle(context: dg.OpExecutionContext, tracking: Tracking) -> Iterator[dg.Output[None]]:
     """Say which mode it is; write, and send. Nothing that is wrong with W&B fails the cycle."""
@@ -45,18 +43,13 @@ def _warning(tracked: Tracked) -> str:
     return f"W&B: {tracked.problem}. What was measured is kept in {tracked.kept}; {after}"
 
 
-@dg.graph_asset(
-    group_name="decision",
-    partitions_def=CYCLES,
-    kinds={"wandb"},
-    owners=OWNERS,
-    code_version="1",
-    ins=nothing_from("leaderboard", "promoted_model"),
+tracked_run = asset_after_any(
+    "tracked_run",
+    track_cycle,
+    after=("leaderboard", "promoted_model"),
+    kind="wandb",
     description=(
         "The cycle's run in Weights & Biases: figures, the leaderboard, manifest and model. Not made where W&B is "
         "off; what cannot be sent is kept."
     ),
 )
-def tracked_run(leaderboard: None, promoted_model: None) -> None:
-    """Both fan in to one input, for the model is there only where it was promoted; see the leaderboard."""
-    return track_cycle(ready=[leaderboard, promoted_model])  # type: ignore[no-any-return]

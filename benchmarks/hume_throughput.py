@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
-from flywheel.speech.cache.audio_files import render
-from flywheel.speech.cache.take import Take
+from flywheel.speech.audio_cache import render
 from flywheel.speech.synthesizer import Utterance
+from flywheel.speech.take import Take
 from resources.speech.hume import HumeSynthesizer
 from tests.real.hume_server import KEY, TEXTS, VOICES
 

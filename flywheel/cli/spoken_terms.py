@@ -95,7 +95,7 @@ def with_listed_terms(
         normalizer: a row holds a term where its words stand in the reference, both normalised, as a hypothesis
             has to hold it.
     """
-    index = TermFinder({term: normalizer(term) for term in terms})
+    index = TermFinder(terms, spelling=normalizer)
     found_in: dict[str, Sequence[str]] = {}
     first: list[str | None] = []
     further: list[Mention] = []

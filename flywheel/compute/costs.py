@@ -1,24 +1,24 @@
 """What a rented accelerator costs, and the consent without which nothing that costs money is started."""
 
-import math
-import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from flywheel.compute.job import ComputeJob, Seconds
-from flywheel.errors import FlywheelError, Problems
-from flywheel.files import bundled
-from flywheel.files.csv_table import read_csv_table
+from flywheel.compute.price_table import PriceTable
+from flywheel.errors import FlywheelError
 
 __all__ = ["CONSENT", "ConsentMissing", "Estimate", "Price", "estimate", "price_of", "require_consent"]
 
 CONSENT = "YES"
 """The one word that is consent."""
 CONSENT_VARIABLE = "FLYWHEEL_CONSENT_TO_COST"
-PRICES_VARIABLE = "FLYWHEEL_GPU_PRICES"
-"""A CSV of one's own in the format of `bundled/gpu_prices.csv`, instead of it."""
-_COLUMNS = ("backend", "sku", "gpu_memory_gb", "usd_per_hour", "start_seconds", "dated", "source")
+_PRICES = PriceTable(
+    bundled="gpu_prices.csv",
+    variable="FLYWHEEL_GPU_PRICES",
+    keys=("backend", "sku"),
+    figures=("usd_per_hour", "start_seconds"),
+    unread=("gpu_memory_gb",),
+)
 
 
 class ConsentMissing(FlywheelError):
@@ -75,36 +75,12 @@ class Estimate:
 def price_of(backend: str, sku: str, prices: Path | None = None) -> Price:
     """The price of a kind of machine, from `prices`, `FLYWHEEL_GPU_PRICES` or the bundled table.
 
-    Raises `FlywheelError` for a kind that the table does not have: what it costs must be known before it starts.
+    Raises `FlywheelError` for a kind that the table does not have.
     """
-    given = os.environ.get(PRICES_VARIABLE)
-    path = prices or (Path(given) if given else bundled.path("gpu_prices.csv"))
-    table = read_csv_table(path, _COLUMNS)
-    if table.problems:
-        raise Problems(str(path), [str(problem) for problem in table.problems])
-    known = []
-    for row in (each.values for each in table.rows):
-        if row["backend"] == backend:
-            known.append(row["sku"])
-            if row["sku"] == sku:
-                return _price(path, row)
-    raise FlywheelError(
-        f"{path}: no price for {backend} {sku!r}; known are {', '.join(known) or 'none'}. Add a line to a copy of "
-        f"the table and name the copy in {PRICES_VARIABLE}"
+    line = _PRICES.line(backend, sku, file=prices)
+    return Price(
+        backend, sku, line.figures["usd_per_hour"], line.figures["start_seconds"], line.dated, line.source
     )
-
-
-def _price(path: Path, row: Mapping[str, str]) -> Price:
-    try:
-        hourly, start = float(row["usd_per_hour"]), float(row["start_seconds"])
-    except ValueError as error:
-        raise FlywheelError(f"{path}: {row['backend']} {row['sku']}: {error}; a number is needed") from None
-    for name, found in (("usd_per_hour", hourly), ("start_seconds", start)):
-        if not (math.isfinite(found) and found >= 0):
-            raise FlywheelError(
-                f"{path}: {row['backend']} {row['sku']}: {name}: found {found:g}; a number from 0 on is needed"
-            )
-    return Price(row["backend"], row["sku"], hourly, start, row["dated"], row["source"])
 
 
 def estimate(price: Price, job: ComputeJob, *, at_most: Seconds) -> Estimate:

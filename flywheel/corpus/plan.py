@@ -10,14 +10,14 @@ from types import MappingProxyType
 from flywheel.corpus.manifest import ManifestRow
 from flywheel.corpus.sentences import Sentence
 from flywheel.errors import FlywheelError
-from flywheel.files.atomic import read_json, read_jsonl, write_json, write_jsonl
+from flywheel.files.atomic import read_jsonl, write_jsonl
 from flywheel.pronunciation.lexicon import Lexicon, g2p_source
 from flywheel.pronunciation.prescriptions import Prescription
 from flywheel.scoring.slices import UNSEEN_ENGINE
-from flywheel.speech.cache.audio_files import Rendering, joined, render, rendered_before
-from flywheel.speech.cache.take import Take, with_noise
+from flywheel.speech.audio_cache import Rendering, joined, render
 from flywheel.speech.noise import CLEAN, snr_db
-from flywheel.speech.synthesizer import SAMPLING_RATE, RememberedEngine, Synthesizer, Utterance, Voice
+from flywheel.speech.synthesizer import SAMPLING_RATE, Synthesizer, Utterance, Voice
+from flywheel.speech.take import Take, with_noise
 
 Engines = Mapping[str, Synthesizer]
 """Each engine that speaks in a cycle, by its name as in the voices' ids."""
@@ -80,7 +80,7 @@ class SecondEngine:
     model has learned the terms or one engine's way of saying them.
 
     Args:
-        synthesizer: who speaks; a `RememberedEngine` where that happened earlier.
+        synthesizer: who speaks.
         voices: all of this engine.
         speaks_ipa: whether it follows a prescribed pronunciation; if not, every word is left to its own rules.
     """
@@ -104,41 +104,9 @@ def engines_of(synthesizer: Synthesizer, second: SecondEngine | None) -> Engines
         return MappingProxyType({synthesizer.name: synthesizer})
     if second.synthesizer.name == synthesizer.name:
         raise FlywheelError(
-            f"second engine: found {synthesizer.name!r}, which speaks the corpus itself; allowed: another one, or "
-            "none. Where it spoke as the second one before, materialise speech again"
+            f"second engine: found {synthesizer.name!r}, which speaks the corpus itself; allowed: another one, or none"
         )
     return MappingProxyType({each.name: each for each in (synthesizer, second.synthesizer)})
-
-
-def write_second_engine(path: Path, second: SecondEngine | None) -> None:
-    """Write down who spoke second, so that its rows stay where the engine does not; without one there is no file."""
-    if second is None:
-        path.unlink(missing_ok=True)
-        return
-    write_json(
-        path,
-        {
-            "engine": second.synthesizer.name,
-            "version": second.synthesizer.version,
-            "speaks_ipa": second.speaks_ipa,
-            "voices": [asdict(voice) for voice in second.voices],
-        },
-    )
-
-
-def read_second_engine(path: Path) -> SecondEngine | None:
-    """Who spoke second, as `write_second_engine` wrote it; a file that holds something else is a `FlywheelError`."""
-    if not path.exists():
-        return None
-    try:
-        values = read_json(path)
-        return SecondEngine(
-            RememberedEngine(values["engine"], values["version"]),
-            tuple(Voice(**voice) for voice in values["voices"]),
-            values["speaks_ipa"],
-        )
-    except (KeyError, TypeError):
-        raise FlywheelError(f"{path}: not a second engine; materialise speech again") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,22 +250,6 @@ def speak(
             )
         )
     return joined(renderings)
-
-
-def spoken_before(
-    planned: Sequence[PlannedRow], cache: Path, engines: Engines, dropped: Sequence["DroppedRow"]
-) -> Rendering:
-    """The audio of the planned rows as it lies in `cache`, without those that were dropped.
-
-    Raises `SpeechMissing` where a row has no audio and was not dropped: nothing is spoken here.
-    """
-    ids = {row.id for row in dropped}
-    return joined(
-        [
-            rendered_before(takes, cache, engines[engine], dropped=ids)
-            for engine, takes in _takes_by_engine(planned).items()
-        ]
-    )
 
 
 def _takes_by_engine(planned: Sequence[PlannedRow]) -> dict[str, list[Take]]:

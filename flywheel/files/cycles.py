@@ -1,6 +1,6 @@
 """Names of cycles, and every file of a cycle's folder, in one place.
 
-    data/cycles/cycle1/  term_seed.csv sentences.jsonl pronunciations.jsonl audition/ dropped.jsonl
+    data/cycles/cycle1/  term_seed.csv sentences.jsonl pronunciations.jsonl audition/ spoken.jsonl dropped.jsonl
                          recordings.jsonl quarantine.jsonl offered.txt
                          manifest.jsonl split.json train.jsonl development.jsonl validation.jsonl
                          base_model.json baseline/ boosted/ boosting.json gate.json finetune/ next/
@@ -149,9 +149,9 @@ class CycleFolder:
         return self.root / "dropped.jsonl"
 
     @property
-    def second_engine(self) -> Path:
-        """Which second synthesiser spoke, if any: engine, version, voices."""
-        return self.root / "second_engine.json"
+    def spoken(self) -> Path:
+        """The rows that were spoken here, in the order planned; the manifest adds the recordings to them."""
+        return self.root / "spoken.jsonl"
 
     @property
     def recordings(self) -> Path:

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -159,12 +159,10 @@ def _normalized_terms(terms: Iterable[str], normalizer: Normalizer) -> dict[str,
 class _SeededTerms:
     """Reads texts for the seeded terms that they hold."""
 
-    def __init__(self, spellings: Mapping[str, str]) -> None:
+    def __init__(self, spellings: dict[str, str]) -> None:
         # Terms that normalise alike are one keyword; the first of them stands for all.
-        first: dict[str, str] = {}
-        for term, spelling in spellings.items():
-            first.setdefault(spelling, term)
-        self._finder = TermFinder({term: spelling for spelling, term in first.items()})
+        first = {spelling: term for term, spelling in reversed(spellings.items())}
+        self._finder = TermFinder(first.values(), spelling=spellings.__getitem__)
 
     def read(self, text: str) -> _Text:
         """`text` (normalised) with the terms that it holds."""

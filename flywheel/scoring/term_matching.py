@@ -8,7 +8,7 @@ Whole words only, whatever the rule: `cefazolin` is not found in `cefa zolin`, n
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
 __all__ = [
@@ -79,18 +79,23 @@ class TermFinder:
     """Finds which of many terms a text holds, by looking only at those that begin with one of its words.
 
     Args:
-        terms: what to look for; a mapping gives the spelling that is looked for in place of each term. A term without a
-            word is never found.
+        terms: what to look for. A term without a word is never found.
         words: the rule for texts and spellings.
+        spelling: what is looked for in place of a term, e.g. what a normaliser makes of it.
     """
 
-    def __init__(self, terms: Iterable[str] | Mapping[str, str], words: WordRule = normalised_words) -> None:
+    def __init__(
+        self,
+        terms: Iterable[str],
+        words: WordRule = normalised_words,
+        *,
+        spelling: Callable[[str], str] = str,
+    ) -> None:
         self._words = words
-        spellings = dict(terms) if isinstance(terms, Mapping) else {term: term for term in terms}
-        self._rank = {term: rank for rank, term in enumerate(spellings)}
+        self._rank = {term: rank for rank, term in enumerate(dict.fromkeys(terms))}
         self._by_first_word: dict[str, list[tuple[str, str]]] = {}
-        for term, spelling in spellings.items():
-            if wanted := words(spelling):
+        for term in self._rank:
+            if wanted := words(spelling(term)):
                 self._by_first_word.setdefault(wanted[0], []).append((f" {' '.join(wanted)} ", term))
         self._first_words = frozenset(self._by_first_word)
 

@@ -14,7 +14,6 @@ import soxr
 
 from flywheel.files.atomic import atomic_path
 from flywheel.speech import noise
-from flywheel.speech.cache.take import Take
 from flywheel.speech.quality import audio_faults
 from flywheel.speech.synthesizer import (
     SAMPLING_RATE,
@@ -24,6 +23,7 @@ from flywheel.speech.synthesizer import (
     Utterance,
     Waveform,
 )
+from flywheel.speech.take import Take
 
 __all__ = ["Produced", "corpus_samples", "produce", "write_audio"]
 

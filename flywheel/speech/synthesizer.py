@@ -106,21 +106,6 @@ class Synthesizer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class RememberedEngine:
-    """An engine that spoke earlier and need not be here any more: its audio is found by its name and version."""
-
-    name: str
-    version: str
-
-    def synthesize(self, utterance: Utterance) -> Waveform:
-        """Raises `SynthesisError`: what is not in the cache is spoken by the engine itself."""
-        raise SynthesisError(
-            f"{self.name} {self.version} spoke earlier and is not asked now for {utterance.text!r}; "
-            "materialise speech again"
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class Purchase:
     """What a paid service answered: a WAV file at its own sampling rate, and its own name for the request."""
 

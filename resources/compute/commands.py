@@ -18,11 +18,12 @@ from typing import Any, Final, Self
 import flywheel
 from flywheel.compute.job import Seconds
 
-__all__ = ["PROGRESS_EVERY", "Ended", "RunningCommand", "Ticker", "run_command", "words_of"]
+__all__ = ["PROGRESS_EVERY", "SUPERVISOR", "Ended", "RunningCommand", "Ticker", "run_command", "words_of"]
 
 PROGRESS_EVERY: Final[Seconds] = 8.0
 """How long a step may take without saying what it is doing."""
-_SUPERVISOR: Final = Path(flywheel.__file__ or "").absolute().with_name("jobs") / "supervisor.py"
+SUPERVISOR: Final = Path(flywheel.__file__ or "").absolute().parent / "compute" / "programs" / "supervisor.py"
+"""The program between a backend and what it starts; run by its path, so that it needs Python alone."""
 _GRACE: Final[Seconds] = 2.0
 """Between TERM and KILL of a command that is not wanted any more."""
 _MARGIN: Final[Seconds] = 10.0
@@ -76,7 +77,7 @@ class RunningCommand:
         with theirs:
             settings = [str(theirs.fileno()), str(os.getpid()), str(timeout), str(_GRACE)]
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(_SUPERVISOR), *settings, *command],
+                [sys.executable, "-I", "-S", str(SUPERVISOR), *settings, *command],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,

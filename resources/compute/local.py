@@ -31,6 +31,7 @@ from flywheel.compute.job import (
     Seconds,
 )
 from flywheel.corpus.manifest import write_manifest
+from resources.compute.commands import SUPERVISOR
 from resources.compute.leases import Lease
 from resources.compute.settings import Settings
 from resources.compute.shipment import Ending, StageInFailed, bring, check_inputs, missing_outputs, read_rows
@@ -39,7 +40,6 @@ from resources.readiness import Finding
 
 __all__ = ["LocalBackend", "lists_gpu"]
 
-_SUPERVISOR: Final = Path(flywheel.__file__ or "").absolute().with_name("jobs") / "supervisor.py"
 _DISK_NEEDED_GB: Final = 2
 _SUPERVISOR_MARGIN: Final[Seconds] = 10.0
 """How much longer than its own limits the supervisor may take before it is given up and killed."""
@@ -181,7 +181,7 @@ class LocalBackend:
         program = sys.executable if job.argv[0] == PYTHON else job.argv[0]
         settings = [str(lifeline), str(os.getpid()), str(job.timeout), str(self.grace)]
         # -I -S: a plain interpreter that heeds none of the job's variables and starts in milliseconds.
-        return [sys.executable, "-I", "-S", str(_SUPERVISOR), *settings, program, *job.argv[1:]]
+        return [sys.executable, "-I", "-S", str(SUPERVISOR), *settings, program, *job.argv[1:]]
 
     def _end(self, process: subprocess.Popen[bytes], stream: "_Stream", control: socket.socket) -> None:
         """Wait for a supervisor that was asked to stop, and do its work should it fail to."""

@@ -16,7 +16,7 @@ GRAPH = {
     "speech_ticket": ("corpus", {"pronunciations"}),
     "speech": ("corpus", {"sentences", "pronunciations", "speech_ticket"}),
     "recordings": ("corpus", {"term_seed"}),
-    "manifest": ("corpus", {"sentences", "pronunciations", "speech", "recordings"}),
+    "manifest": ("corpus", {"speech", "recordings"}),
     "split": ("corpus", {"manifest"}),
     "base_model": ("evaluation", set()),
     "baseline_eval": ("evaluation", {"base_model", "split"}),

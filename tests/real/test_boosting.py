@@ -14,10 +14,10 @@ from flywheel.corpus.manifest import ManifestRow, write_manifest
 from flywheel.files import bundled
 from flywheel.files.atomic import read_json, read_jsonl, write_json
 from flywheel.recognisers.boosting import BoostingPlan, Search
-from flywheel.speech.cache.audio_files import render
-from flywheel.speech.cache.take import Take
+from flywheel.speech.audio_cache import render
 from flywheel.speech.engines.espeak import SEEN_VOICES, EspeakSynthesizer
 from flywheel.speech.synthesizer import Utterance
+from flywheel.speech.take import Take
 
 pytestmark = pytest.mark.real
 

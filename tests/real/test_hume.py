@@ -30,10 +30,10 @@ from flywheel.errors import FlywheelError
 from flywheel.files.cycles import CycleFolder
 from flywheel.pronunciation.lexicon import Lexicon, Pronunciation, write_lexicon
 from flywheel.pronunciation.prescriptions import Prescription
-from flywheel.speech.cache.audio_files import SpeechRefused, render
-from flywheel.speech.cache.take import Take
+from flywheel.speech.audio_cache import SpeechRefused, render
 from flywheel.speech.purchasing.ledger import KEPT, UNANSWERED, read_ledger
 from flywheel.speech.synthesizer import ServiceRefused, Utterance
+from flywheel.speech.take import Take
 from resources.data_folder import DataFolder
 from resources.speech.hume import HumeSynthesizer, readiness
 from resources.speech.resource import Speech
@@ -150,7 +150,7 @@ def test_all_rows_but_the_invalid_one_arrive_once(monkeypatch: pytest.MonkeyPatc
 BUY = """
 import sys
 from pathlib import Path
-from flywheel.speech.cache.audio_files import render
+from flywheel.speech.audio_cache import render
 from benchmarks.hume_throughput import TAKES
 from resources.speech.hume import HumeSynthesizer
 

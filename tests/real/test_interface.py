@@ -398,4 +398,4 @@ def open_asset(page: Page, ui: Ui, asset: str) -> None:
 
 def job_processes(ui: Ui) -> list[str]:
     """Processes of compute jobs: they work in a workspace of their own."""
-    return [each for each in processes_of(ui.place.root / "data" / "work") if "jobs" in each]
+    return [each for each in processes_of(ui.place.root / "data" / "work") if "programs" in each]

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from flywheel.corpus.general_english import general_english
 from flywheel.files.atomic import write_jsonl
-from flywheel.speech.cache.audio_files import OnProgress, render
-from flywheel.speech.cache.take import Take
+from flywheel.speech.audio_cache import OnProgress, render
 from flywheel.speech.engines.espeak import SEEN_VOICES, UNSEEN_VOICES, EspeakSynthesizer
 from flywheel.speech.noise import CLEAN, NOISE_KINDS
 from flywheel.speech.synthesizer import SAMPLING_RATE, Utterance, Voice
+from flywheel.speech.take import Take
 
 ACCENTS = ("en-us", "en-gb", "en-gb-x-rp", "en-gb-scotland", "en-us-nyc", "en-gb-x-gbcwmd", "en-029")
 VARIANTS = (

@@ -2,7 +2,7 @@
 
     manifests = write_offered(folder.offered, drop, now=now)
     taken = take_in(DropFolder(drop, manifests, now), speech, known)
-    write_recordings(folder.recordings, taken.rows, speech)
+    write_cached_rows(folder.recordings, taken.rows, speech)
 
 A dropped file is read and never touched. What joins is copied beside the other audio, and stays in all later cycles
 until it is withdrawn; what does not is named with its reasons, and is looked at again in the next cycle.
@@ -14,7 +14,6 @@ from flywheel.corpus.recordings.admission import (
     read_recordings,
     take_in,
     write_quarantine,
-    write_recordings,
 )
 from flywheel.corpus.recordings.checking import FIELDS, SOURCES
 from flywheel.corpus.recordings.lines import WITHDRAWN_FILE, DropFolder, RecordingsError
@@ -30,5 +29,4 @@ __all__ = [
     "read_recordings",
     "take_in",
     "write_quarantine",
-    "write_recordings",
 ]

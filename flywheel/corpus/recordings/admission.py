@@ -1,6 +1,5 @@
 """Which recordings join a cycle: those that joined before, and of the drop folder what passes every check."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -8,7 +7,8 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from flywheel.corpus.manifest import ManifestRow, read_manifest, write_manifest
+from flywheel.corpus.cached_rows import read_cached_rows
+from flywheel.corpus.manifest import ManifestRow
 from flywheel.corpus.recordings.checking import VOICE, Checked, check_line
 from flywheel.corpus.recordings.lines import (
     WITHDRAWN_FILE,
@@ -30,7 +30,6 @@ __all__ = [
     "read_recordings",
     "take_in",
     "write_quarantine",
-    "write_recordings",
 ]
 
 # Files may lie on a network disk. A batch is in memory at once, at most 640 kB a recording.
@@ -256,20 +255,9 @@ def _difference(before: ManifestRow, now: ManifestRow) -> str:
     return ", ".join(f"{name} {value!r:.60}" for name, value in was.items() if value != new[name])
 
 
-def write_recordings(path: Path, rows: Iterable[ManifestRow], speech: Path) -> None:
-    """Write the rows as a manifest that names its audio relative to itself, so that both may move together."""
-    inside = Path(os.path.relpath(speech, path.parent))
-    write_manifest(path, [row.with_audio_filepath(str(inside / f"{row.id}.wav")) for row in rows])
-
-
 def read_recordings(path: Path | None, speech: Path) -> tuple[ManifestRow, ...]:
-    """The rows that `write_recordings` wrote, with absolute paths into `speech`; of no file, none."""
-    if path is None or not path.is_file():
-        return ()
-    root = speech.resolve()
-    return tuple(
-        row.with_audio_filepath(str(root / f"{row.id}.wav")) for row in read_manifest(path, allow_empty=True)
-    )
+    """The rows of a cycle's `recordings.jsonl`, with absolute paths into `speech`; of no file, none."""
+    return () if path is None or not path.is_file() else read_cached_rows(path, speech)
 
 
 def write_quarantine(path: Path, quarantined: Iterable[Quarantined]) -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 from flywheel.files.atomic import write_bytes
 from flywheel.pronunciation.lexicon import Lexicon, Pronunciation
 from flywheel.pronunciation.prescriptions import Prescription
+from flywheel.speech.audio_cache import render
 from flywheel.speech.audition.judgements import heard_as
-from flywheel.speech.cache.audio_files import render
-from flywheel.speech.cache.take import Take
 from flywheel.speech.engines.espeak import EspeakSynthesizer
 from flywheel.speech.synthesizer import SynthesisError, Synthesizer, Utterance, Voice
+from flywheel.speech.take import Take
 
 __all__ = ["Clip", "Heard", "Speaker", "plan_clips", "publish_clips", "reported_ipa", "speak_clips"]
 

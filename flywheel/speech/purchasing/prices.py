@@ -1,19 +1,19 @@
 """What speech costs that is paid by the character."""
 
-import math
-import os
 from dataclasses import dataclass
-from pathlib import Path
 
-from flywheel.errors import FlywheelError, Problems
-from flywheel.files import bundled
-from flywheel.files.csv_table import read_csv_table
+from flywheel.compute.price_table import PriceTable
 
 __all__ = ["PRICES_VARIABLE", "CharacterPrice", "SpeechEstimate", "character_price"]
 
 PRICES_VARIABLE = "FLYWHEEL_SPEECH_PRICES"
-"""A CSV of one's own in the format of `bundled/speech_prices.csv`, instead of it."""
-_COLUMNS = ("engine", "usd_per_1000_characters", "dated", "source")
+"""A CSV in the format of `bundled/speech_prices.csv` that is read instead of it."""
+_PRICES = PriceTable(
+    bundled="speech_prices.csv",
+    variable=PRICES_VARIABLE,
+    keys=("engine",),
+    figures=("usd_per_1000_characters",),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,33 +64,7 @@ class SpeechEstimate:
 def character_price(engine: str) -> CharacterPrice:
     """The price of an engine, from `FLYWHEEL_SPEECH_PRICES` or the bundled table.
 
-    Raises `FlywheelError` for an engine that the table does not have: what it costs must be known before it speaks.
+    Raises `FlywheelError` for an engine that the table does not have.
     """
-    given = os.environ.get(PRICES_VARIABLE)
-    path = Path(given) if given else bundled.path("speech_prices.csv")
-    table = read_csv_table(path, _COLUMNS)
-    if table.problems:
-        raise Problems(str(path), [str(problem) for problem in table.problems])
-    for row in table.rows:
-        if row.values["engine"] == engine:
-            return CharacterPrice(
-                engine,
-                _usd(path, row.line, row.values["usd_per_1000_characters"]),
-                row.values["dated"],
-                row.values["source"],
-            )
-    raise FlywheelError(
-        f"{path}: no price for {engine!r}. Add a line to a copy of the table and name the copy in {PRICES_VARIABLE}"
-    )
-
-
-def _usd(path: Path, line: int, text: str) -> float:
-    try:
-        found = float(text)
-    except ValueError:
-        found = math.nan
-    if not (math.isfinite(found) and found >= 0):
-        raise FlywheelError(
-            f"{path}: line {line}, usd_per_1000_characters: found {text!r}; a number from 0 on is needed"
-        )
-    return found
+    line = _PRICES.line(engine)
+    return CharacterPrice(engine, line.figures["usd_per_1000_characters"], line.dated, line.source)

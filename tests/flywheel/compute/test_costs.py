@@ -93,13 +93,15 @@ def test_a_table_of_ones_own_takes_the_place_of_the_bundled_one(table: Path, tmp
             f"{HEADER}\nbrev,A,48,1,60,2030-02,x\n", "no price for brev 'L40S'; known are A", id="sku"
         ),
         pytest.param(
-            f"{HEADER}\nbrev,L40S,48,free,60,2030-02,x\n", "brev L40S: could not convert", id="a word"
+            f"{HEADER}\nbrev,L40S,48,free,60,2030-02,x\n", "line 2, usd_per_hour: found 'free'", id="a word"
         ),
         pytest.param(
-            f"{HEADER}\nbrev,L40S,48,nan,60,2030-02,x\n", "usd_per_hour: found nan", id="not a number"
+            f"{HEADER}\nbrev,L40S,48,nan,60,2030-02,x\n", "usd_per_hour: found 'nan'", id="not a number"
         ),
-        pytest.param(f"{HEADER}\nbrev,L40S,48,-1,60,2030-02,x\n", "usd_per_hour: found -1", id="below 0"),
-        pytest.param(f"{HEADER}\nbrev,L40S,48,1,inf,2030-02,x\n", "start_seconds: found inf", id="for ever"),
+        pytest.param(f"{HEADER}\nbrev,L40S,48,-1,60,2030-02,x\n", "usd_per_hour: found '-1'", id="below 0"),
+        pytest.param(
+            f"{HEADER}\nbrev,L40S,48,1,inf,2030-02,x\n", "start_seconds: found 'inf'", id="for ever"
+        ),
     ],
 )
 def test_a_price_that_is_not_known_is_an_error_that_names_the_table(

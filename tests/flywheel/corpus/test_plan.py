@@ -18,11 +18,8 @@ from flywheel.corpus.plan import (
     manifest_rows,
     plan_rows,
     read_dropped,
-    read_second_engine,
     speak,
-    spoken_before,
     write_dropped,
-    write_second_engine,
 )
 from flywheel.corpus.sentences import Sentence, compose_sentences, read_carriers
 from flywheel.corpus.terms import read_term_seed
@@ -30,7 +27,7 @@ from flywheel.errors import FlywheelError
 from flywheel.files import bundled
 from flywheel.pronunciation.lexicon import Lexicon, Pronunciation
 from flywheel.scoring.slices import UNSEEN_ENGINE
-from flywheel.speech.cache.audio_files import SpeechMissing, SpeechRefused
+from flywheel.speech.audio_cache import SpeechRefused
 from flywheel.speech.engines.espeak import SEEN_VOICES, UNSEEN_VOICES, EspeakSynthesizer
 from flywheel.speech.noise import CLEAN, NOISE_KINDS
 from flywheel.speech.synthesizer import SynthesisError, Utterance, Voice, Waveform
@@ -221,10 +218,6 @@ def test_dropped_rows_are_listed_and_not_in_the_manifest(tmp_path: Path) -> None
 
     rows = manifest_rows(planned, rendering, cache, engines)
     assert [row.term for row in rows] == [None]
-    before = spoken_before(planned, cache, engines, read_dropped(listed))
-    assert manifest_rows(planned, before, cache, engines) == rows
-    with pytest.raises(SpeechMissing, match="8 of 9 rows have no audio; materialise speech first"):
-        spoken_before(planned, cache, engines, ())
     write_dropped(listed, ())
     assert not listed.exists()
     assert read_dropped(listed) == ()
@@ -308,15 +301,14 @@ class TestSecondEngine:
         assert [each.words for each in cefazolin.take.utterance.prescribed] == prescribed
         assert by_term["ferritin"].ipa_source == "brass_g2p", "not the corpus engine's"
 
-    def test_its_rows_reach_the_manifest_and_stay_when_it_is_gone(self, tmp_path: Path) -> None:
-        cache, record = tmp_path / "speech", tmp_path / "second_engine.json"
+    def test_its_rows_reach_the_manifest(self, tmp_path: Path) -> None:
+        cache = tmp_path / "speech"
         espeak = EspeakSynthesizer()
         planned = plan_rows(OF_TWO_TERMS, CASTING, PRESCRIBED, BRASS)
         progress: list[tuple[int, int]] = []
         engines = engines_of(espeak, BRASS)
         rendering = speak(planned, cache, engines, workers=1, on_progress=lambda *done: progress.append(done))
         rows = manifest_rows(planned, rendering, cache, engines)
-        write_second_engine(record, BRASS)
         assert [done for done, _ in progress] == sorted(done for done, _ in progress)
         assert progress[-1] == (len(planned), len(planned))
         assert {total for _, total in progress} == {len(planned)}
@@ -333,17 +325,6 @@ class TestSecondEngine:
             "the gate counts no others"
         )
         assert len({row.synthesis_group for row in second}) == 2
-
-        remembered = read_second_engine(record)
-        assert remembered is not None
-        assert (remembered.voices, remembered.speaks_ipa) == (BRASS.voices, False)
-        known = engines_of(espeak, remembered)
-        again = plan_rows(OF_TWO_TERMS, CASTING, PRESCRIBED, remembered)
-        assert manifest_rows(again, spoken_before(again, cache, known, ()), cache, known) == rows
-        with pytest.raises(SynthesisError, match="brass 1 spoke earlier and is not asked now for 'hello'"):
-            remembered.synthesizer.synthesize(Utterance("hello", BRASS_VOICES[0]))
-        write_second_engine(record, None)
-        assert read_second_engine(record) is None
 
     def test_rows_that_it_cannot_speak_count_among_all_drops(self, tmp_path: Path) -> None:
         class_of_its_own = SecondEngine(Mute(), (Voice("mute:a"),), speaks_ipa=False)
@@ -365,12 +346,6 @@ class TestSecondEngine:
             assert f"second engine 'brass': found the voices {found}; allowed: one or more of its own" in str(
                 caught.value
             )
-
-    @pytest.mark.parametrize("text", ["{}", "[]", '{"engine": "a", "version": "1", "voices": [{"x": 1}]}'])
-    def test_a_record_of_something_else_is_refused(self, tmp_path: Path, text: str) -> None:
-        (tmp_path / "second_engine.json").write_text(text)
-        with pytest.raises(FlywheelError, match="not a second engine; materialise speech again"):
-            read_second_engine(tmp_path / "second_engine.json")
 
 
 class Mute:

@@ -20,7 +20,7 @@ from flywheel.files.atomic import (
     write_text,
 )
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 
 
 def test_a_write_replaces_its_target_and_leaves_nothing_beside_it(tmp_path: Path) -> None:

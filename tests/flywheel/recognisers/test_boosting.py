@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.flywheel.test_decision import TERMS, clinical, compared, general
 
 from flywheel.compute.job import ComputeJob, JobOutcome
 from flywheel.compute.programs.transcribe import hypotheses_of
@@ -34,6 +33,7 @@ from flywheel.recognisers.boosting import (
 from flywheel.recognisers.evaluation import what_is_heard
 from flywheel.scoring import Transcript, read_transcripts
 from tests.cycle_on_disk import baseline_cycle, evaluation, heard, trained_cycle
+from tests.flywheel.verdict.test_decision import TERMS, clinical, compared, general
 
 CAP = 0.005
 PLAN = BoostingPlan(TERMS, (0.5, 1.0, 2.0), CAP, "beam", 4)

@@ -133,7 +133,7 @@ def test_a_training_leaves_its_model_and_what_it_was(
     assert not done.cached
     info = read_json(folder.training_run_info)
     assert done.info == info
-    assert folder.adapted_model.read_text().startswith("python\n-m\nflywheel.jobs.finetune\n")
+    assert folder.adapted_model.read_text().startswith("python\n-m\nflywheel.compute.programs.finetune\n")
     assert info["model_sha256"] == sha256_of_file(folder.adapted_model)
     assert info["rows_seen"] == {"train": 8, "validation": 2}
     assert info["best"] == EPOCHS[1]

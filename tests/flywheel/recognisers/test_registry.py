@@ -18,7 +18,7 @@ from flywheel.errors import FlywheelError
 from flywheel.files.cycles import CycleNameError
 from flywheel.recognisers.registry import Entry, Registry, RegistryError, read_entries
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 
 
 @pytest.fixture

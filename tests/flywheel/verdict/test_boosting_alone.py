@@ -1,11 +1,11 @@
 """What is said of boosting: a table of what it did and what the fine-tuning did, and the sentence that follows."""
 
 import pytest
-from tests.flywheel.test_decision import clinical, compared, general
 
 from flywheel.recognisers.boosting import Boosting
 from flywheel.scoring import Comparison, compare
 from flywheel.verdict.boosting_alone import boosting_alone, boosting_suffices
+from tests.flywheel.verdict.test_decision import clinical, compared, general
 
 
 def boosted(after: str, *, general_errors: tuple[int, int] | None = (10, 10), alpha: float = 1.5) -> Boosting:

@@ -29,10 +29,10 @@ from flywheel.files.atomic import read_jsonl
 from flywheel.files.cycles import EvalFolder
 from flywheel.recognisers.bases import find_base
 from flywheel.recognisers.evaluation import transcribe
-from flywheel.speech.cache.audio_files import render
-from flywheel.speech.cache.take import Take
+from flywheel.speech.audio_cache import render
 from flywheel.speech.engines.espeak import SEEN_VOICES, EspeakSynthesizer
 from flywheel.speech.synthesizer import Utterance
+from flywheel.speech.take import Take
 from resources.compute.docker import DockerBackend, DockerOptions
 from resources.compute.docker_service import DockerError
 from resources.compute.leases import Leases, TeardownFailed, sweep

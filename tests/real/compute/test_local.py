@@ -9,10 +9,10 @@ import pytest
 
 from flywheel.compute.job import ComputeJob
 from flywheel.corpus.manifest import ManifestRow, write_manifest
-from flywheel.speech.cache.audio_files import render
-from flywheel.speech.cache.take import Take
+from flywheel.speech.audio_cache import render
 from flywheel.speech.engines.espeak import SEEN_VOICES, EspeakSynthesizer
 from flywheel.speech.synthesizer import Utterance
+from flywheel.speech.take import Take
 from resources.compute.local import LocalBackend
 from resources.compute.shipment import StageInFailed
 

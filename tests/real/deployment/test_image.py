@@ -112,7 +112,7 @@ def test_the_packages_are_found_and_compiled(image: Path) -> None:
     found = as_user(
         image, "python", "-c", "import flywheel.files.cycles; print(flywheel.files.cycles.__cached__)"
     )
-    assert found.stdout.startswith("/opt/app/flywheel/__pycache__/cycles."), found.stderr
+    assert found.stdout.startswith("/opt/app/flywheel/files/__pycache__/cycles."), found.stderr
     assert (image / found.stdout.strip().lstrip("/")).is_file()
     named = as_user(image, "python", "-c", "import importlib.util as u; print(u.find_spec('assets').origin)")
     assert named.stdout == "/opt/app/assets/__init__.py\n"
@@ -121,7 +121,7 @@ def test_the_packages_are_found_and_compiled(image: Path) -> None:
 def test_the_files_of_the_model_and_of_dagster_are_there_and_nothing_else_of_the_repository(
     image: Path,
 ) -> None:
-    assert list((image / "opt" / "app" / "flywheel" / "bundled").glob("*.nemo"))
+    assert list((image / "opt" / "app" / "flywheel" / "files" / "bundled").glob("*.nemo"))
     assert sorted(path.name for path in (image / "opt" / "dagster").iterdir()) == [
         "dagster.yaml",
         "workspace.yaml",

@@ -88,6 +88,7 @@ def test_nothing_is_left_of_one_that_is_not_wanted_any_more() -> None:
     with RunningCommand(["sh", "-c", TREE], timeout=60) as it:
         output = b""
         while output.count(b"\n") < 3:
+            assert not it.finished, output
             output += it.read(1)
         pids = [int(word) for word in output.split()]
         assert all(map(running, pids))

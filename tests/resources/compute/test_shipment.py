@@ -234,8 +234,8 @@ def test_nothing_of_the_jobs_variables_is_written(tmp_path: Path) -> None:
 def test_the_package_goes_along_without_its_model(tmp_path: Path) -> None:
     source = packed(tmp_path, job()) / FOLDER / "source"
     assert [path.name for path in source.iterdir()] == ["flywheel"]
-    assert (source / "flywheel" / "jobs" / "finetune.py").is_file()
-    assert (source / "flywheel" / "jobs" / "conf").is_dir()
+    assert (source / "flywheel" / "compute" / "programs" / "finetune.py").is_file()
+    assert (source / "flywheel" / "compute" / "programs" / "conf").is_dir()
     assert [path for path in source.rglob("*") if path.suffix in (".nemo", ".pyc")] == []
     assert list(Path(flywheel.__file__).parent.rglob("*.nemo")), "which there is"
     assert sum(path.stat().st_size for path in source.rglob("*") if path.is_file()) < 5e6

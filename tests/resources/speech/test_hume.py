@@ -6,9 +6,9 @@ import pytest
 
 from flywheel.errors import FlywheelError
 from flywheel.pronunciation.prescriptions import Prescription
-from flywheel.speech.cache.audio_files import render
-from flywheel.speech.cache.take import Take
+from flywheel.speech.audio_cache import render
 from flywheel.speech.synthesizer import Utterance, Voice
+from flywheel.speech.take import Take
 from resources.speech.hume import SEEN_VOICES, UNSEEN_VOICES, HumeSynthesizer, HumeVoice
 
 HUME = HumeSynthesizer()

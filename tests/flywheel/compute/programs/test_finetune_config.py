@@ -12,7 +12,7 @@ from flywheel.errors import FlywheelError
 from flywheel.recognisers.bases import BUNDLED, DEFAULT_WITH_GPU, Base
 from flywheel.recognisers.nemo_asr import STOCK, TINY, Hyperparameters, overrides
 
-REPOSITORY = Path(__file__).parents[3]
+REPOSITORY = Path(__file__).parents[4]
 LOCAL = Base(BUNDLED, Path("base.nemo"), BUNDLED)
 PUBLISHED = Base(DEFAULT_WITH_GPU, None, DEFAULT_WITH_GPU)
 MANIFESTS = (
@@ -58,7 +58,7 @@ def test_the_overrides_of_the_recipe_compose(base: Base, chosen: Hyperparameters
 def test_a_plus_stands_exactly_before_the_keys_that_the_config_lacks(base: Base) -> None:
     from omegaconf import OmegaConf
 
-    path = REPOSITORY / "flywheel" / "jobs" / "conf" / f"{CONFIG_NAME}.yaml"
+    path = REPOSITORY / "flywheel" / "compute" / "programs" / "conf" / f"{CONFIG_NAME}.yaml"
     plain = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
 
     def has(key: str) -> bool:

@@ -16,7 +16,7 @@ import pytest
 
 from flywheel.compute.programs.runner import LOST, NOT_STARTED, Workspace
 
-REPOSITORY = Path(__file__).parents[3]
+REPOSITORY = Path(__file__).parents[4]
 ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="rests on what only the Linux kernel offers")
 RUNNER = [sys.executable, "-m", "flywheel.compute.programs.runner"]
 ENVIRONMENT = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY)}

@@ -10,7 +10,7 @@ from flywheel.files.atomic import read_json, write_jsonl
 from flywheel.recognisers.bases import find_base
 from flywheel.recognisers.nemo_asr import METRICS_OUTPUT, TINY, Hyperparameters, overrides
 
-REPOSITORY = Path(__file__).parents[3]
+REPOSITORY = Path(__file__).parents[4]
 SCRIPT = """
 import sys, time
 from pathlib import Path

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import soundfile
 
+from flywheel.corpus.cached_rows import write_cached_rows
 from flywheel.corpus.recordings import (
     DropFolder,
     RecordingsError,
     read_recordings,
     take_in,
     write_quarantine,
-    write_recordings,
 )
 from flywheel.corpus.split.earlier_decisions import Assignments
 from flywheel.files.atomic import read_jsonl, sha256_of_file
@@ -207,7 +207,7 @@ def test_rows_survive_their_file_and_move_with_it(drop: Drop, tmp_path: Path) ->
     drop.manifest(drop.recording("one.wav", 1, HUMAN), drop.recording("two.wav", 2))
     rows = drop.take_in().rows
     path = tmp_path / "cycles" / "cycle1" / "recordings.jsonl"
-    write_recordings(path, rows, drop.speech)
+    write_cached_rows(path, rows, drop.speech)
     assert str(tmp_path) not in path.read_text(), "it says nothing of this machine"
     assert read_recordings(path, drop.speech) == rows
     assert (path.parent / read_jsonl(path)[0]["audio_filepath"]).is_file()

@@ -14,8 +14,8 @@ from flywheel.report.audition.page import AuditionPage, render_page
 from flywheel.speech.audition.clips import Clip, Heard
 from flywheel.speech.audition.judgements import judge
 from flywheel.speech.audition.verdicts import COLUMNS, Verdict
-from flywheel.speech.cache.take import Take
 from flywheel.speech.synthesizer import Utterance, Voice
+from flywheel.speech.take import Take
 
 ENGINE, VOICE = "espeak 1.52.0/1", Voice("espeak:en-us+m3")
 NASTY = """a "b" <b>ménière's</b> & </script><script>alert(1)</script>"""

@@ -5,12 +5,11 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from flywheel.corpus.plan import Casting
 from flywheel.pronunciation.lexicon import Candidate, Lexicon, Pronunciation
 from flywheel.pronunciation.prescriptions import Prescription
+from flywheel.speech.audio_cache import SpeechRefused
 from flywheel.speech.audition.clips import Speaker, plan_clips, publish_clips, speak_clips
-from flywheel.speech.cache.audio_files import SpeechRefused
-from flywheel.speech.engines.espeak import SEEN_VOICES, UNSEEN_VOICES, EspeakSynthesizer
+from flywheel.speech.engines.espeak import SEEN_VOICES, EspeakSynthesizer
 
 LEXICON = Lexicon(
     (
@@ -29,7 +28,7 @@ LEXICON = Lexicon(
 
 @pytest.fixture
 def speaker(tmp_path: Path) -> Speaker:
-    return Speaker(EspeakSynthesizer(), Casting(SEEN_VOICES, UNSEEN_VOICES), tmp_path / "speech")
+    return Speaker(EspeakSynthesizer(), SEEN_VOICES[0], tmp_path / "speech")
 
 
 def test_each_pronunciation_is_heard_once_in_the_first_voice(speaker: Speaker) -> None:

@@ -11,15 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.flywheel.speech.test_wav import wav_of
 
 from flywheel.compute.costs import ConsentMissing
 from flywheel.errors import FlywheelError
-from flywheel.speech import purchasing
-from flywheel.speech.cache.audio_files import SpeechRefused, render
-from flywheel.speech.cache.take import Take, with_noise
+from flywheel.speech.audio_cache import SpeechRefused, render
 from flywheel.speech.engines.espeak import EspeakSynthesizer
 from flywheel.speech.noise import CLEAN
+from flywheel.speech.purchasing import purchases
 from flywheel.speech.purchasing.ledger import KEPT, UNANSWERED, read_ledger
 from flywheel.speech.purchasing.purchases import BUYER_LOCK
 from flywheel.speech.synthesizer import (
@@ -34,6 +32,8 @@ from flywheel.speech.synthesizer import (
     Voice,
     Waveform,
 )
+from flywheel.speech.take import Take, with_noise
+from tests.flywheel.speech.purchasing.test_wav import wav_of
 
 VOICE = Voice("espeak:en-us+m3")
 ONE_AT_A_TIME = threading.Lock()
@@ -252,7 +252,7 @@ def test_a_service_that_does_not_answer_is_given_up(cache: Path) -> None:
 
 
 def test_while_it_waits_it_says_how_far_it_is(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(purchasing, "REPORT_SECONDS", 0.1)
+    monkeypatch.setattr(purchases, "REPORT_SECONDS", 0.1)
     said: list[str] = []
     texts = ["late one", "invalid two", *(f"give {n}" for n in range(18))]
     render(takes_of(*texts), cache, Seller(delay=0.1), log=said.append, allowed_drops=1)

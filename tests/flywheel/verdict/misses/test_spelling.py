@@ -11,7 +11,7 @@ from flywheel.speech.engines.espeak import reader
 from flywheel.speech.synthesizer import Voice
 from flywheel.verdict.misses.spelling import MissingVowel, missing_vowels
 
-REFERENCE = Path(__file__).parents[1] / "speech" / "drug_pronunciations.csv"
+REFERENCE = Path(__file__).parents[2] / "speech" / "engines" / "drug_pronunciations.csv"
 
 
 @pytest.fixture(scope="module")

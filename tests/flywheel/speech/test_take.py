@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from flywheel.pronunciation.prescriptions import Prescription
-from flywheel.speech.cache.take import Take, with_noise
 from flywheel.speech.noise import CLEAN, NOISE_KINDS
 from flywheel.speech.synthesizer import Utterance, Voice, Waveform
+from flywheel.speech.take import Take, with_noise
 
 UTTERANCE = Utterance("give cefazolin now", Voice("espeak:en-us+m3"))
 CLEAN_TAKE = Take(UTTERANCE)

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from flywheel.speech.cache.audio_files import SpeechMissing, SpeechRefused, render, rendered_before
-from flywheel.speech.cache.take import Take, with_noise
+from flywheel.speech.audio_cache import SpeechRefused, render
 from flywheel.speech.engines.espeak import SEEN_VOICES, EspeakSynthesizer
 from flywheel.speech.noise import CLEAN, active_speech
 from flywheel.speech.synthesizer import SynthesisError, Utterance, Voice, Waveform
+from flywheel.speech.take import Take, with_noise
 
 REPOSITORY = Path(__file__).parents[3]
 ESPEAK = EspeakSynthesizer()
@@ -103,25 +103,6 @@ def test_as_many_takes_may_be_dropped_as_are_allowed(tmp_path: Path) -> None:
     assert rendering.dropped[takes[2]].startswith("silent: RMS")
     assert rendering.dropped[takes[5]] == "the engine gave up"
     assert render(takes[:2], tmp_path, synthesizer).dropped == {}
-
-
-def test_what_was_rendered_before_is_only_read(tmp_path: Path) -> None:
-    takes = takes_of("give cefazolin now", "give metoprolol now", "give warfarin now", "give heparin now")
-    first = render(takes[:6], tmp_path, ESPEAK, workers=1)
-    again = rendered_before(takes[:6], tmp_path, ESPEAK)
-    assert (again.seconds, again.cache_hits, again.synthesised, again.mixed) == (first.seconds, 6, 0, 0)
-    known = {take.key(ESPEAK) for take in takes[6:]}
-    without = rendered_before(takes, tmp_path, ESPEAK, dropped=known)
-    assert (without.seconds, list(without.dropped)) == (first.seconds, takes[6:])
-    for take in takes[:6]:
-        take.path(tmp_path, ESPEAK).unlink()
-    with pytest.raises(SpeechMissing) as caught:
-        rendered_before(takes, tmp_path, ESPEAK, dropped=known)
-    said = str(caught.value)
-    assert said.startswith(f"{tmp_path}: 6 of 6 rows have no audio; materialise speech first: 6 problems")
-    assert "'give cefazolin now' in voice espeak:en-us+m3, snr_5db: no audio" in said
-    assert said.endswith("and 1 more")
-    assert wav_files(tmp_path) == {}
 
 
 def test_an_unknown_voice_is_refused_with_its_row(tmp_path: Path) -> None:
@@ -230,9 +211,9 @@ RENDER_MANY = f"""
 from pathlib import Path
 import sys
 from flywheel.speech.engines.espeak import SEEN_VOICES, EspeakSynthesizer
-from flywheel.speech.cache.audio_files import render
+from flywheel.speech.audio_cache import render
 from flywheel.speech.synthesizer import Utterance
-from flywheel.speech.cache.take import with_noise
+from flywheel.speech.take import with_noise
 
 if __name__ == "__main__":
     takes = [

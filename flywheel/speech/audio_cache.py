@@ -14,12 +14,12 @@ from pathlib import Path
 import soundfile
 
 from flywheel.errors import Problems
-from flywheel.speech.cache.take import Take
 from flywheel.speech.purchasing.purchases import Log, Purchases, buy_speech
 from flywheel.speech.synthesis_workers import produce
 from flywheel.speech.synthesizer import PaidSynthesizer, Synthesizer
+from flywheel.speech.take import Take
 
-__all__ = ["OnProgress", "Rendering", "SpeechMissing", "SpeechRefused", "joined", "render", "rendered_before"]
+__all__ = ["OnProgress", "Rendering", "SpeechRefused", "joined", "render"]
 
 OnProgress = Callable[[int, int], None]
 """Called with the number of takes done and the number of all, as takes are done."""
@@ -31,10 +31,6 @@ _NAMED = 5
 
 class SpeechRefused(Problems):
     """Takes whose audio must not enter a corpus; each line names the text, the voice and the fault."""
-
-
-class SpeechMissing(Problems):
-    """Takes that have no audio yet; the lines name some of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,31 +130,6 @@ def joined(renderings: Sequence[Rendering]) -> Rendering:
         dropped={take: reason for each in renderings for take, reason in each.dropped.items()},
         purchases=purchases[0] if purchases else Purchases(),
     )
-
-
-def rendered_before(
-    takes: Sequence[Take], cache: Path, synthesizer: Synthesizer, dropped: Collection[str] = ()
-) -> Rendering:
-    """The rendering of takes whose files are all in `cache`; nothing is made, bought or asked for.
-
-    Args:
-        dropped: keys of takes that are known to have no audio.
-
-    Raises:
-        SpeechMissing: others have none either.
-    """
-    without = {take: "dropped before" for take in takes if take.key(synthesizer) in dropped}
-    wanted = [take for take in dict.fromkeys(takes) if take not in without]
-    lacking = [take for take in wanted if not take.path(cache, synthesizer).exists()]
-    if lacking:
-        lines = [f"{_name(take)}, {take.noise_level}: no audio" for take in lacking[:_NAMED]]
-        if len(lacking) > _NAMED:
-            lines.append(f"and {len(lacking) - _NAMED} more")
-        raise SpeechMissing(
-            f"{cache}: {len(lacking)} of {len(wanted)} rows have no audio; materialise speech first", lines
-        )
-    seconds = _seconds(wanted, cache, synthesizer)
-    return Rendering(seconds, synthesised=0, mixed=0, cache_hits=len(wanted), dropped=without)
 
 
 class _Progress:

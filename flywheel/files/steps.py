@@ -158,6 +158,10 @@ class CycleSteps:
             ),
         )
 
+    def forget(self, step: str) -> None:
+        """`step` is not made any more: what an earlier run left of it counts for nothing."""
+        self._file(step).unlink(missing_ok=True)
+
     def is_current(self, step: str) -> bool:
         """Whether `step` is there and of what the cycle has now."""
         return self.why_not(step) is None

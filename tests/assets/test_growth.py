@@ -20,9 +20,11 @@ from flywheel.cycle.growth import write_offered
 from flywheel.files.atomic import write_json, write_text
 from flywheel.files.cycles import CycleFolder
 from flywheel.files.records import write_record
+from flywheel.files.steps import CycleSteps
 from flywheel.verdict.decision import Decision
 from flywheel.verdict.gate import GateDecision
 from resources.data_folder import DataFolder
+from tests.stamps import stamped
 
 TERMS = [f"cefa{letter}olin,drug" for letter in "abcdefghijklmnopqrst"]
 SENSOR_TAGS = {"dagster/sensor_name": "manifest_growth"}
@@ -87,6 +89,9 @@ class Team:
         write_offered(folder.offered, self.data / "recordings")
         if finished:
             write_record(folder.gate, GateDecision(False, (), "grow", ("drug",)))
+            for step in ("split", "base_model", "baseline_eval"):
+                CycleSteps(folder).stamp(step)
+            stamped(folder)
         return folder
 
     def tick(self) -> dg.SensorResult:

@@ -21,6 +21,7 @@ from flywheel.corpus.terms import Term, write_term_seed
 from flywheel.cycle.page import write_page
 from flywheel.files.atomic import read_json, read_jsonl
 from flywheel.files.cycles import CycleFolder
+from flywheel.files.steps import CycleSteps
 from flywheel.recognisers.bases import BUNDLED, Base, write_base
 from resources.data_folder import DataFolder
 from resources.dictionary import Dictionary
@@ -71,6 +72,8 @@ class Place:
             folder.sentences,
             [*clinical, *(each for each in composed if each.term is None)][: len(clinical) + 6],
         )
+        for step in ("term_seed", "sentences"):
+            CycleSteps(folder).stamp(step)
 
     def run(self, cycle: str, assets: Sequence[Any] = (recordings,)) -> Ran:
         """Materialise assets of a cycle."""

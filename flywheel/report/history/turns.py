@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeAlias
 
 from flywheel.errors import FlywheelError
-from flywheel.files.cycles import CycleFolder, EvalFolder, cycle_name, cycle_number, earlier_cycles, made_by
+from flywheel.files.cycles import CycleFolder, cycle_name, cycle_number, earlier_cycles
 from flywheel.files.records import read_record
 from flywheel.files.steps import CycleSteps
 from flywheel.recognisers.evaluation import read_scores
@@ -132,7 +131,6 @@ def _turn(folder: CycleFolder) -> Turn:
     steps.require("gate")
     scores = read_scores(folder.baseline)
     gate = read_record(folder.gate, GateDecision)
-    _require_rows(folder.baseline)
     if not gate.open:
         return Turn(
             folder=folder,
@@ -145,7 +143,6 @@ def _turn(folder: CycleFolder) -> Turn:
             decision=not_trained(gate),
         )
     steps.require("decision")
-    _require_rows(folder.next)
     return _trained(folder, scores, read_record(folder.comparison, Comparison))
 
 
@@ -178,17 +175,3 @@ def _trained(folder: CycleFolder, scores: Scores, comparison: Comparison) -> Tur
 
 def _difference(change: _Change) -> Estimate:
     return negated(change.absolute_drop) if isinstance(change, KeywordChange) else change.difference
-
-
-def _require_rows(evaluation: EvalFolder) -> None:
-    """Cycles are set beside each other on the rows that they share."""
-    if not evaluation.scored_rows.exists():
-        raise FlywheelError(
-            f"{evaluation.scored_rows}: no such file: it was scored by an earlier version; materialise "
-            f"{made_by(evaluation.scored_rows)} of it again: what was heard is kept, and only scored anew"
-        )
-
-
-def _require(path: Path, lacking: str) -> None:
-    if not path.exists():
-        raise FlywheelError(f"not finished: {lacking} ({path.name} is missing)")

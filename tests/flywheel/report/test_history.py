@@ -32,6 +32,7 @@ from flywheel.scoring.intervals import wilson
 from flywheel.scoring.numbers_as_text import missed_of
 from flywheel.verdict.decision import decide, earlier_drops
 from tests.cycle_on_disk import baseline_cycle, evaluation
+from tests.stamps import stamped
 
 
 def listened(folder: EvalFolder, label: str, *, misses_every: int, forgets: bool = False) -> None:
@@ -62,7 +63,7 @@ def turned(
     compared = compare(
         read_scored_rows(folder.baseline), read_scored_rows(folder.next), priority_categories=("drug",)
     )
-    decided = decide(compared, previous_drops=earlier_drops(data, cycle))
+    decided = decide(compared, previous_drops=earlier_drops(folder))
     write_record(folder.comparison, compared)
     write_record(folder.decision, decided)
     if decided.promote:
@@ -70,7 +71,7 @@ def turned(
         Registry(data / "models").promote(
             folder.adapted_model, cycle=cycle, base_model="bundled", decision=" ".join(decided.reasons)
         )
-    return folder
+    return stamped(folder)
 
 
 @dataclass(frozen=True)
@@ -246,6 +247,7 @@ def edited(name: str, find: str, put: str) -> Spoil:
         text = (folder.root / name).read_text()
         assert find in text
         (folder.root / name).write_text(text.replace(find, put))
+        stamped(folder)
 
     return spoil
 
@@ -259,18 +261,26 @@ def rescored(folder: CycleFolder) -> None:
     ("spoil", "why"),
     [
         pytest.param(
-            without("baseline/scores.json"), "not finished: its base was not evaluated", id="no baseline"
-        ),
-        pytest.param(without("gate.json"), "not finished: its gate was not evaluated", id="no gate"),
-        pytest.param(
-            without("comparison.json"), "not finished: its gate is open, and no", id="no comparison"
+            without("baseline/scores.json"),
+            "baseline/scores.json is missing; materialise baseline_eval again",
+            id="no baseline",
         ),
         pytest.param(
-            without("decision.json"), "not finished: its models were compared, and", id="no decision"
+            without("gate.json"), "gate.json is missing; materialise gate_decision again", id="no gate"
+        ),
+        pytest.param(
+            without("comparison.json"),
+            "comparison.json is missing; materialise decision again",
+            id="no comparison",
+        ),
+        pytest.param(
+            without("decision.json"), "decision.json is missing; materialise decision again", id="no decision"
         ),
         pytest.param(edited("gate.json", "{", ""), "gate.json: not JSON", id="broken gate"),
         pytest.param(
-            without("next/rows.parquet"), "earlier version; materialise next_eval of it again", id="no rows"
+            without("next/rows.parquet"),
+            "next/rows.parquet is missing; materialise next_eval again",
+            id="no rows",
         ),
         pytest.param(
             edited("baseline/scores.json", '"cer"', '"rec"'),

@@ -20,7 +20,6 @@ from flywheel.cycle.growth import write_offered
 from flywheel.files.atomic import write_json, write_text
 from flywheel.files.cycles import CycleFolder
 from flywheel.files.records import write_record
-from flywheel.files.steps import CycleSteps
 from flywheel.verdict.decision import Decision
 from flywheel.verdict.gate import GateDecision
 from resources.data_folder import DataFolder
@@ -89,9 +88,7 @@ class Team:
         write_offered(folder.offered, self.data / "recordings")
         if finished:
             write_record(folder.gate, GateDecision(False, (), "grow", ("drug",)))
-            for step in ("split", "base_model", "baseline_eval"):
-                CycleSteps(folder).stamp(step)
-            stamped(folder)
+            stamped(folder, also=("split", "base_model", "baseline_eval"))
         return folder
 
     def tick(self) -> dg.SensorResult:
@@ -272,8 +269,11 @@ def test_a_cycle_that_is_not_finished_is_waited_for(team: Team) -> None:
         f"{waits}its gate has not decided yet. It is left to a person: make run CYCLE=cycle2"
     )
     write_record(folder.gate, GateDecision(True, (), "fine-tune", ("drug",)))
+    evaluated = ("split", "base_model", "baseline_eval")
+    stamped(folder, also=evaluated)
     assert team.said().startswith(f"{waits}its gate is open, and nothing is decided about its model yet")
     write_record(folder.decision, Decision("grow", promote=False, reasons=(), advice="grow"))
+    stamped(folder, also=(*evaluated, "adapted_model", "next_eval"))
     assert team.requested().partition_key == "cycle3"
 
 

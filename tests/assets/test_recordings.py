@@ -28,6 +28,7 @@ from resources.dictionary import Dictionary
 from resources.speech.resource import Speech
 from tests.cycle_on_disk import evaluation
 from tests.drop_folder import HUMAN, Drop
+from tests.stamps import stamped
 
 TERMS = (Term("cefazolin", "drug"), Term("metoprolol", "drug"))
 CORPUS = [
@@ -186,7 +187,7 @@ def test_recordings_join_the_cycle_and_people_are_only_measured_on(place: Place)
     base = place.data.path / "base.nemo"
     base.write_bytes(b"the base")
     write_base(folder.base_model, Base("bundled", base, BUNDLED))
-    page = write_page(folder)[0].read_text()
+    page = write_page(stamped(folder))[0].read_text()
     assert "Human speech: recordings of people (2 speakers), whom no training hears" in page
     assert "| your own recordings | the speaker | KER | 6 | 2 | too few rows (n = 6; 12 needed) |" in page
     assert "| your own recordings | the speaker | WER | 7 | - | too few rows (n = 7; 12 needed) |" in page

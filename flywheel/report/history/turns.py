@@ -126,9 +126,8 @@ def _without_folder(present: Sequence[int], last: int) -> list[LeftOut]:
 
 def _turn(folder: CycleFolder) -> Turn:
     """Raises `FlywheelError` saying what a cycle lacks, or what is wrong with its files."""
-    steps = CycleSteps(folder)
-    steps.require("baseline_eval")
-    steps.require("gate")
+    _require(folder, "baseline_eval")
+    _require(folder, "gate")
     scores = read_scores(folder.baseline)
     gate = read_record(folder.gate, GateDecision)
     if not gate.open:
@@ -142,7 +141,7 @@ def _turn(folder: CycleFolder) -> Turn:
             ),
             decision=not_trained(gate),
         )
-    steps.require("decision")
+    _require(folder, "decision")
     return _trained(folder, scores, read_record(folder.comparison, Comparison))
 
 
@@ -175,3 +174,8 @@ def _trained(folder: CycleFolder, scores: Scores, comparison: Comparison) -> Tur
 
 def _difference(change: _Change) -> Estimate:
     return negated(change.absolute_drop) if isinstance(change, KeywordChange) else change.difference
+
+
+def _require(folder: CycleFolder, step: str) -> None:
+    if (problem := CycleSteps(folder).problem(step)) is not None:
+        raise FlywheelError(problem)

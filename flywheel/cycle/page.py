@@ -18,7 +18,8 @@ from flywheel.files.atomic import read_json, write_bytes, write_text
 from flywheel.files.cycles import CycleFolder
 from flywheel.recognisers.boosting import read_boosting
 from flywheel.report.leaderboard import FIGURES, LeaderboardInputs, Stage, headline, render, render_figure
-from flywheel.report.leaderboard.html import players_of, render_html
+from flywheel.report.leaderboard.html import render_html
+from flywheel.report.leaderboard.players import players_of
 from flywheel.scoring.comparison import Comparison
 from flywheel.scoring.score_reading import ScoreReader
 from flywheel.speech.audition.policy import read_state

@@ -3,10 +3,9 @@
 history = write_history(folder)     # folder: the newest cycle; leaves history.md and history.png in it
 """
 
-from flywheel.report.history.figures import render_figure
-from flywheel.report.history.page import figure_description, headline, render
+from flywheel.report.history.figure import render_figure
+from flywheel.report.history.page import figure_description, headline, render, write_history
 from flywheel.report.history.reading import History, read_history
-from flywheel.report.history.writing import write_history
 
 __all__ = [
     "History",

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
+from flywheel.files.atomic import write_bytes, write_text
+from flywheel.files.cycles import CycleFolder
 from flywheel.files.markdown import image, inline, table
 from flywheel.recognisers.registry import Entry
-from flywheel.report.history.reading import History
+from flywheel.report.history.figure import render_figure
+from flywheel.report.history.reading import History, read_history
 from flywheel.report.history.shared_rows import OnSharedRows, SharedRows
 from flywheel.report.history.turns import Measured, Turn
-from flywheel.report.leaderboard.lines import Line, ker_table, not_measured, rate_table, section
+from flywheel.report.rate_tables import Line, ker_table, not_measured, rate_table, section
 from flywheel.scoring.intervals import Estimate
 from flywheel.scoring.numbers_as_text import (
     change_in_points,
@@ -20,7 +23,7 @@ from flywheel.scoring.numbers_as_text import (
     rate,
 )
 
-__all__ = ["figure_description", "headline", "render"]
+__all__ = ["figure_description", "headline", "render", "write_history"]
 
 _SHOWN_OF_HASH = 12
 _NO_ROWS = "no such rows"
@@ -33,6 +36,15 @@ _ROWS_DIFFER = (
     "A cycle that grew has other rows than the one before, so that the rates of two cycles differ by their rows as "
     "well as by their models. Section 5 has all cycles on the same rows."
 )
+
+
+def write_history(folder: CycleFolder) -> History:
+    """Read the cycles up to that of `folder`, write the page and its figure there, and return what is on them."""
+    history = read_history(folder)
+    figure = folder.history.with_suffix(".png")
+    write_bytes(figure, render_figure(history))
+    write_text(folder.history, render(history, figure.name))
+    return history
 
 
 def headline(history: History) -> str:

@@ -5,10 +5,18 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from flywheel.report.leaderboard.inputs import LeaderboardInputs
-from flywheel.report.leaderboard.lines import difference_of
+from flywheel.report.rate_tables import difference_of, mcnemar_cell
 from flywheel.scoring.comparison import KeywordChange, RateChange
 from flywheel.scoring.intervals import Estimate
-from flywheel.scoring.numbers_as_text import carries, change_in_points, missed_of, misses, negated
+from flywheel.scoring.numbers_as_text import (
+    carries,
+    chance,
+    change_in_points,
+    interval_in_points,
+    missed_of,
+    misses,
+    negated,
+)
 from flywheel.scoring.score_reading import ScoreReader
 from flywheel.scoring.slices import HUMAN
 
@@ -122,6 +130,16 @@ class SliceLine:
             return None
         by_voice = self.change.by_voice
         return negated(by_voice) if isinstance(self.change, KeywordChange) else by_voice
+
+    @property
+    def certainty(self) -> Iterator[str]:
+        """How sure the change is: the test, in how many draws the rate fell, the interval over voices."""
+        if isinstance(self.change, KeywordChange):
+            yield mcnemar_cell(self.change)
+        if self.change is not None and self.change.improvement is not None:
+            yield f"fell in {chance(self.change.improvement)} of draws"
+        if self.by_voice is not None and self.by_voice.low is not None:
+            yield f"by voice {interval_in_points(self.by_voice)}"
 
 
 def lines_of(inputs: LeaderboardInputs, shown: ShownSlice) -> Iterator[SliceLine]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from flywheel.report.pages.drawings import THEME_COLOURS, DrawingError, inline_svg
+from flywheel.report.figures import COLOUR_NAMES, FigureError, inline_svg
 
 FILE = """<?xml version="1.0" encoding="utf-8" standalone="no"?>
 <!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "http://www.w3.org/Graphics/SVG/1.1/DTD/svg11.dtd">
@@ -28,5 +28,5 @@ def test_a_drawing_takes_the_colours_and_the_fonts_of_its_page() -> None:
 
 
 def test_a_colour_without_a_name_is_refused() -> None:
-    with pytest.raises(DrawingError, match=f"found the colour #abcdef; allowed: {', '.join(THEME_COLOURS)}"):
+    with pytest.raises(FigureError, match=f"found the colour #abcdef; allowed: {', '.join(COLOUR_NAMES)}"):
         inline_svg(FILE.replace("#c24e00", "#abcdef"), "")

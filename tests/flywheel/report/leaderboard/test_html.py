@@ -16,8 +16,9 @@ import pytest
 import soundfile
 
 from flywheel.report.leaderboard import LeaderboardInputs
-from flywheel.report.leaderboard.html import Player, players_of, render_html
-from flywheel.report.leaderboard.html.alignment import Cell, align
+from flywheel.report.leaderboard.alignment import Cell, align
+from flywheel.report.leaderboard.html import render_html
+from flywheel.report.leaderboard.players import Player, players_of
 from flywheel.verdict.misses import HeardInstead, MissedTerm, Misses, RowToHear
 from tests.leaderboard_page import (
     ROWS,

@@ -2,7 +2,7 @@
 
 from flywheel.files.markdown import inline
 from flywheel.report.leaderboard.inputs import LeaderboardInputs
-from flywheel.report.leaderboard.lines import Line, ker_table, rate_table, section
+from flywheel.report.rate_tables import Line, ker_table, rate_table, section
 from flywheel.scoring.intervals import Estimate
 from flywheel.scoring.numbers_as_text import missed_of, percent
 

@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping
 
 from flywheel.corpus.terms import RECORDING
 from flywheel.files.markdown import image, inline
+from flywheel.report.leaderboard.breakdowns import Levels, held_out_levels, loudness, newest, worst_first
 from flywheel.report.leaderboard.figures import figure_description
 from flywheel.report.leaderboard.inputs import LeaderboardInputs
-from flywheel.report.leaderboard.levels import Levels, held_out_levels, loudness, newest, worst_first
-from flywheel.report.leaderboard.lines import (
+from flywheel.report.rate_tables import (
     Line,
     count_table,
     difference_of,

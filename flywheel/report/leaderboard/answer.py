@@ -1,21 +1,11 @@
-"""The page: the answer in a sentence or two, then the sections that carry it."""
+"""The answer: what to do with the model, in a sentence or two, and the numbers behind it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flywheel.files.markdown import inline, link
-from flywheel.report.leaderboard.boosting_section import alternatives, free_alternative
-from flywheel.report.leaderboard.doses import numbers_and_doses
 from flywheel.report.leaderboard.inputs import LeaderboardInputs
-from flywheel.report.leaderboard.misses import what_went_wrong
-from flywheel.report.leaderboard.provenance import provenance
-from flywheel.report.leaderboard.published import all_rows
-from flywheel.report.leaderboard.sections import by_category, by_noise, by_source, by_term, headline_metrics
-from flywheel.report.leaderboard.slice_table import how_far_it_carries
-from flywheel.report.leaderboard.slices import what_got_worse
-from flywheel.report.leaderboard.verdict import decision_and_reasons
+from flywheel.report.leaderboard.sections.boosting import free_alternative
 from flywheel.scoring.comparison import Comparison
-from flywheel.scoring.intervals import LEAST_CLUSTERS
 from flywheel.scoring.numbers_as_text import (
     change_in_points,
     listed,
@@ -27,40 +17,7 @@ from flywheel.scoring.numbers_as_text import (
 )
 from flywheel.verdict.decision import Decision
 
-__all__ = ["Answer", "answer_of", "headline", "render", "title"]
-
-_SECTIONS = (
-    *(headline_metrics, by_category, by_source, by_noise, by_term),
-    *(how_far_it_carries, alternatives, decision_and_reasons),
-    *(what_went_wrong, numbers_and_doses, all_rows, provenance),
-)
-_LEGEND = (
-    "How to read the numbers: `6.2 % [2.1, 16.8]` is a rate with its 95 % interval: the true rate may well "
-    "be anywhere in it. n is the number of rows behind it. Where these are too few to carry a rate, the page says so "
-    f"and shows counts; `[no interval]` means that the rows cannot give one, for example as they are of fewer than "
-    f"{LEAST_CLUSTERS} terms or sentences."
-)
-_LEGEND_OF_CHANGES = (
-    "Errors that went down have a change below 0; where a change has no interval of its own, compare the two "
-    "beside it."
-)
-
-
-def render(inputs: LeaderboardInputs) -> str:
-    """The page as GitHub-flavoured markdown, ending in a line feed.
-
-    Raises:
-        ScoresError: scores are not of the shape that scoring writes.
-    """
-    answer = answer_of(inputs)
-    top = [f"**{inline(answer.verdict)}** {inline(answer.finding)}".rstrip(), *map(inline, answer.numbers)]
-    if worse := what_got_worse(inputs):
-        top.append(inline(worse))
-    if inputs.page is not None:
-        top.append(f"{link('The same page with figures and sound', inputs.page)}, one file.")
-    legend = f"{_LEGEND} {_LEGEND_OF_CHANGES}" if inputs.stage == "trained" else _LEGEND
-    sections = [part(inputs) for part in _SECTIONS]
-    return "\n\n".join([f"# {title(inputs)}", *top, legend, *sections]) + "\n"
+__all__ = ["Answer", "answer_of", "headline", "title"]
 
 
 def headline(inputs: LeaderboardInputs) -> str:

@@ -14,6 +14,7 @@ from flywheel.scoring.numbers_as_text import (
     negated,
     p_value,
     percent_with_interval,
+    row_counts,
     too_few,
     too_few_changes,
 )
@@ -57,8 +58,7 @@ class Line:
     @property
     def rows(self) -> str:
         """How many rows stand behind the rates; two numbers where the sides differ."""
-        numbers = dict.fromkeys(side.n for side in (self.before, self.after) if side is not None)
-        return " / ".join(str(number) for number in numbers) or "0"
+        return row_counts((self.before, self.after))
 
 
 def section(title: str, *parts: str) -> str:

@@ -5,32 +5,33 @@ from typing import Any
 
 from flywheel.files.markdown import inline, table
 from flywheel.report.leaderboard.inputs import LeaderboardInputs
-from flywheel.report.leaderboard.lines import section
+from flywheel.report.rate_tables import section
 
-__all__ = ["provenance", "shown_value", "split_table"]
+__all__ = ["provenance", "shown_facts", "split_table"]
 
 
 def provenance(inputs: LeaderboardInputs) -> str:
     """Section 12: models, normalisers, seeds, versions, and the rows of each subset."""
-    before, after = inputs.before, inputs.after
-    models = [("model", before.model)]
-    if after is not None:
-        models = [("model before", before.model), ("model after", after.model)]
-    facts: list[tuple[str, Any]] = [
-        *models,
-        ("normaliser", before.normalizer),
-        ("published normaliser", inputs.published_before.normalizer),
-        *inputs.provenance.items(),
-    ]
+    facts = shown_facts(inputs, ("published normaliser", inputs.published_before.normalizer))
     return section(
         "12. Provenance",
         table(
             ["what", "value"],
-            [[inline(name.replace("_", " ")), inline(shown_value(value))] for name, value in facts],
+            [[inline(name), inline(value)] for name, value in facts.items()],
             numbers_from=2,
         ),
         split_table(inputs.split_counts),
     )
+
+
+def shown_facts(inputs: LeaderboardInputs, *more: tuple[str, str]) -> dict[str, str]:
+    """Models, normaliser, `more`, and the provenance: each in a line."""
+    before, after = inputs.before, inputs.after
+    models = {"model": before.model}
+    if after is not None:
+        models = {"model before": before.model, "model after": after.model}
+    facts = {**models, "normaliser": before.normalizer, **dict(more), **inputs.provenance}
+    return {name.replace("_", " "): _shown(value) for name, value in facts.items()}
 
 
 def split_table(counts: Mapping[str, Mapping[str, int]]) -> str:
@@ -45,12 +46,12 @@ def split_table(counts: Mapping[str, Mapping[str, int]]) -> str:
     return f"Rows of each subset:\n\n{table(['subset', *(inline(column) for column in columns)], rows)}"
 
 
-def shown_value(value: Any) -> str:
+def _shown(value: Any) -> str:
     """A value of the provenance in a line, whatever it is: a text, a number, None, a list or a table of such."""
     if value is None:
         return "not known"
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {shown_value(part)}" for name, part in value.items())
+        return ", ".join(f"{name} {_shown(part)}" for name, part in value.items())
     if isinstance(value, list | tuple):
-        return ", ".join(shown_value(part) for part in value)
+        return ", ".join(_shown(part) for part in value)
     return f"{value:.1f}" if isinstance(value, float) and abs(value) >= 100 else str(value)

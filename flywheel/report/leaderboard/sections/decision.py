@@ -2,7 +2,7 @@
 
 from flywheel.files.markdown import inline, table
 from flywheel.report.leaderboard.inputs import LeaderboardInputs
-from flywheel.report.leaderboard.lines import bullets, section
+from flywheel.report.rate_tables import bullets, section
 from flywheel.verdict.gate import GateDecision
 
 __all__ = ["decision_and_reasons"]

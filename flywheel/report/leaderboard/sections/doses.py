@@ -2,7 +2,7 @@
 
 from flywheel.files.markdown import table
 from flywheel.report.leaderboard.inputs import LeaderboardInputs
-from flywheel.report.leaderboard.lines import not_measured, section, share_cell
+from flywheel.report.rate_tables import not_measured, section, share_cell
 from flywheel.scoring.score_reading import DoseScores
 from flywheel.scoring.slices import HUMAN
 

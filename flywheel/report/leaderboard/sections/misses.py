@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 
 from flywheel.files.markdown import code, inline, prose, table
 from flywheel.report.leaderboard.inputs import LeaderboardInputs
-from flywheel.report.leaderboard.lines import Line, rate_table, section
 from flywheel.report.leaderboard.slices import SUBSETS_IN_WORDS
+from flywheel.report.rate_tables import Line, rate_table, section
 from flywheel.scoring.numbers_as_text import counted
 from flywheel.scoring.score_reading import ScoreReader
 from flywheel.verdict.misses import Cause, HeardInstead, MissedTerm, Misses, RowToHear

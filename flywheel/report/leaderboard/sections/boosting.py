@@ -1,15 +1,15 @@
 """Section 7: the base as it is, the base with its terms boosted at decoding, and the fine-tuned model."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from flywheel.files.markdown import inline, table
 from flywheel.recognisers.boosting import Boosting
 from flywheel.report.leaderboard.inputs import LeaderboardInputs
-from flywheel.report.leaderboard.lines import rate_cell, section, share_cell
 from flywheel.report.leaderboard.slices import SLICES_SHOWN
+from flywheel.report.rate_tables import rate_cell, section, share_cell
 from flywheel.scoring.intervals import Estimate
-from flywheel.scoring.numbers_as_text import change_in_points, counted, listed
+from flywheel.scoring.numbers_as_text import change_in_points, counted, listed, row_counts
 from flywheel.scoring.score_reading import ScoreReader
 from flywheel.verdict.boosting_alone import boosting_alone
 
@@ -18,8 +18,8 @@ __all__ = [
     "alternatives",
     "free_alternative",
     "how_strength_was_chosen",
-    "measures",
     "models_beside",
+    "rates_beside",
 ]
 
 _TITLE = "7. What something free would have done"
@@ -55,9 +55,12 @@ def alternatives(inputs: LeaderboardInputs) -> str:
 
 def _table(inputs: LeaderboardInputs, boosting: Boosting) -> str:
     models = models_beside(inputs, boosting)
-    lines = [_line(measure, models) for measure in measures(inputs, models)]
-    header = ["", "n", *(name for name, _scores in models)]
-    return table(header, [line for line in lines if line])
+    lines = []
+    for measure, rates in rates_beside(inputs, models):
+        cell = share_cell if measure.is_share else rate_cell
+        cells = ["-" if rate is None else cell(rate) for rate in rates]
+        lines.append([measure.label, row_counts(rates), *cells])
+    return table(["", "n", *(name for name, _scores in models)], lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +82,21 @@ def models_beside(inputs: LeaderboardInputs, boosting: Boosting) -> list[tuple[s
     return models
 
 
-def measures(inputs: LeaderboardInputs, models: Sequence[tuple[str, ScoreReader]]) -> tuple[Measure, ...]:
-    """What the models are compared by: terms missed, wrong words, and terms that nobody said.
+def rates_beside(
+    inputs: LeaderboardInputs, models: Sequence[tuple[str, ScoreReader]]
+) -> Iterator[tuple[Measure, list[Estimate | None]]]:
+    """What the models are compared by, each with a rate a model: terms missed, wrong words, terms that nobody said.
 
-    The latter on held-out rows and general speech in any case, on other slices where a model has some.
+    What no model was measured by is left out.
     """
+    for measure in _measures(inputs, models):
+        rates = [measure.read(scores) for _name, scores in models]
+        if any(rate is not None for rate in rates):
+            yield measure, rates
+
+
+def _measures(inputs: LeaderboardInputs, models: Sequence[tuple[str, ScoreReader]]) -> tuple[Measure, ...]:
+    """False terms count on held-out rows and general speech in any case, on other slices where a model has some."""
     kinds = f", {listed(inputs.priority_categories)} only" if inputs.priority_categories else ""
 
     def metric(slice_name: str, name: str) -> Callable[[ScoreReader], Estimate | None]:
@@ -110,14 +123,6 @@ def measures(inputs: LeaderboardInputs, models: Sequence[tuple[str, ScoreReader]
             if are_there(shown.name)
         ),
     )
-
-
-def _line(measure: Measure, models: Sequence[tuple[str, ScoreReader]]) -> list[str]:
-    """A line of the table; empty where no model was measured so."""
-    rates = [measure.read(scores) for _name, scores in models]
-    numbers = dict.fromkeys(str(rate.n) for rate in rates if rate is not None)
-    cells = ["-" if rate is None else (share_cell if measure.is_share else rate_cell)(rate) for rate in rates]
-    return [measure.label, " / ".join(numbers), *cells] if numbers else []
 
 
 def how_strength_was_chosen(boosting: Boosting) -> str:

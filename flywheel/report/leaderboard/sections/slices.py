@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from flywheel.files.markdown import table
 from flywheel.report.leaderboard.inputs import LeaderboardInputs
-from flywheel.report.leaderboard.lines import Line, change_cell, mcnemar_cell, missed_cell, rate_cell, section
 from flywheel.report.leaderboard.slices import SLICES_SHOWN, ShownSlice, SliceLine, lines_of
+from flywheel.report.rate_tables import Line, change_cell, mcnemar_cell, missed_cell, rate_cell, section
 from flywheel.scoring.comparison import KeywordChange
 from flywheel.scoring.intervals import Estimate
-from flywheel.scoring.numbers_as_text import carries, change_in_points, counted, listed
+from flywheel.scoring.numbers_as_text import carries, counted, interval_in_points, listed
 from flywheel.scoring.slices import HUMAN
 
 __all__ = ["how_far_it_carries"]
@@ -90,7 +90,7 @@ def _by_voice(line: SliceLine) -> str:
     by_voice = line.by_voice
     if by_voice is None or by_voice.low is None or not carries(by_voice.n):
         return "-"
-    return change_in_points(by_voice).partition(" ")[2]
+    return interval_in_points(by_voice)
 
 
 def _how_intervals_read(lines: Sequence[SliceLine]) -> str:

@@ -66,7 +66,7 @@ def _baseline_numbers(inputs: LeaderboardInputs) -> str:
     ker, wer = inputs.priority_ker(inputs.before), inputs.before.metric("held_out", "wer")
     rates = [f"{name} {rate(value)}" for name, value in (("KER", ker), ("WER", wer)) if value is not None]
     if not rates:
-        return "Held-out rows: there are none, so that nothing was measured."
+        return "There are no held-out rows, so nothing was measured."
     return f"Held-out rows: {'; '.join(rates)}."
 
 

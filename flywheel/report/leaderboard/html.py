@@ -140,14 +140,14 @@ def _unknowns(inputs: LeaderboardInputs) -> Iterator[tuple[str, str]]:
     if not inputs.before.speakers(HUMAN):
         yield (
             "How it hears people",
-            "all of this is synthetic speech, and says what to expect of people only roughly",
+            "all of this is synthetic speech, which says only roughly how well people are heard",
         )
     sources = [source for source in figure_levels(inputs, "source") if source != RECORDING]
     if len(sources) == 1:
         yield (
             "Model or pronunciation",
-            f"every pronunciation comes from `{sources[0]}`, so that no comparison of sources can tell a mispronounced "
-            "term from one that the model does not know",
+            f"every pronunciation comes from `{sources[0]}`, so nothing here can tell a mispronounced term from one "
+            "that the model does not know",
         )
     small = [
         f"{level} (n = {ker.n})"
@@ -159,12 +159,12 @@ def _unknowns(inputs: LeaderboardInputs) -> Iterator[tuple[str, str]]:
     if inputs.boosting is None:
         yield (
             "Phrase boosting",
-            "whether the base with its terms boosted at decoding would do was not measured",
+            "not measured; boosting the terms while the base decodes might be enough",
         )
     if all(inputs.before.doses(name) is None for name in ("held_out", "general", HUMAN)):
         yield "Numbers and doses", "no measured row holds a quantity"
     if inputs.misses is None:
-        yield "Why terms are missed", "nobody looked yet"
+        yield "Why terms are missed", "nobody has looked yet"
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,14 +28,13 @@ _SECTIONS = (
     *(what_went_wrong, numbers_and_doses, all_rows, provenance),
 )
 _LEGEND = (
-    "How to read the numbers: `6.2 % [2.1, 16.8]` is a rate with its 95 % interval: the true rate may well "
-    "be anywhere in it. n is the number of rows behind it. Where these are too few to carry a rate, the page says so "
-    f"and shows counts; `[no interval]` means that the rows cannot give one, for example as they are of fewer than "
+    "How to read the numbers: `6.2 % [2.1, 16.8]` is a rate with its 95 % interval: the true rate may be anywhere "
+    "in it. n is the number of rows behind it. Where n is too small for a rate, the page says so and shows counts. "
+    "`[no interval]` means that these rows cannot give one, for example because they hold fewer than "
     f"{LEAST_CLUSTERS} terms or sentences."
 )
 _LEGEND_OF_CHANGES = (
-    "Errors that went down have a change below 0; where a change has no interval of its own, compare the two "
-    "beside it."
+    "A change below 0 means fewer errors. Where a change has no interval, compare the two rates beside it."
 )
 
 

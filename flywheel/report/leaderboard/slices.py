@@ -69,14 +69,14 @@ SLICES_SHOWN = (
         "unseen term",
         "unseen terms",
         "the term",
-        "none is set aside; it takes three terms of an entity category",
+        "none is set aside; that takes three terms of one entity category",
     ),
     ShownSlice(
         "unseen_engine",
         "unseen synthesiser",
         "an unseen synthesiser",
         "the synthesiser, its voices",
-        "no second one has spoken; `apt-get install flite` gives one to the next run",
+        "there is no second one; `apt-get install flite` adds one to the next run",
     ),
     ShownSlice(
         "general",
@@ -91,7 +91,7 @@ SLICES_SHOWN = (
         "your own recordings",
         "your own recordings",
         "the speaker",
-        "nobody has been recorded; recordings go to `data/recordings`",
+        "nobody has been recorded; put recordings into `data/recordings`",
         metrics=("ker", "wer"),
     ),
 )
@@ -164,7 +164,7 @@ def what_got_worse(inputs: LeaderboardInputs) -> str:
     sure = [what for what, is_sure in worse if is_sure]
     maybe = [what for what, is_sure in worse if not is_sure]
     if not (sure or maybe):
-        return "Nothing that is measured here got worse."
+        return "Nothing measured here got worse."
     sentences = [f"Got worse: {'; '.join(sure)}."] if sure else []
     sentences += [f"Worse, but perhaps by chance: {'; '.join(maybe)}."] if maybe else []
     return " ".join(sentences)

@@ -22,7 +22,7 @@ __all__ = [
     "rates_beside",
 ]
 
-_TITLE = "7. What something free would have done"
+_TITLE = "7. The free alternative: phrase boosting"
 _CONTROLS = {"held_out": "held-out", "general": "general speech"}
 
 
@@ -40,13 +40,13 @@ def alternatives(inputs: LeaderboardInputs) -> str:
         return section(
             _TITLE,
             "Not measured: no evaluation of this cycle boosted its terms. Phrase boosting raises the score of listed "
-            "terms while a model decodes. It trains nothing and costs nothing: it is the bar for a fine-tuning.",
+            "terms while a model decodes. It needs no training and costs nothing, so fine-tuning has to beat it.",
         )
     return section(
         _TITLE,
-        "How to read: phrase boosting raises the score of listed terms while the base decodes. It trains nothing, "
-        "costs nothing and can be undone at once; what it does is the bar for a fine-tuning. All columns are of the "
-        "same rows. A false term is one that was heard and that nobody said: the usual price of boosting.",
+        "How to read: phrase boosting raises the score of the listed terms while the base decodes. It needs no "
+        "training, costs nothing and can be undone at once, so fine-tuning has to beat it. All columns use the same "
+        "rows. A false term is one that was heard though nobody said it: the usual price of boosting.",
         inline(free_alternative(inputs)),
         _table(inputs, boosting),
         how_strength_was_chosen(boosting),
@@ -129,11 +129,11 @@ def how_strength_was_chosen(boosting: Boosting) -> str:
     """Which strengths were tried, on what, and what they did there; and which terms could not be boosted."""
     unwritable = listed(boosting.unwritable) if boosting.unwritable else ""
     said = (
-        f"{counted(boosting.phrases, 'term')} boosted while decoding ({boosting.search}), unseen ones included: "
-        "whoever boosts has the list."
+        f"Boosted while decoding ({boosting.search}): {counted(boosting.phrases, 'term')}, including unseen ones, "
+        "because whoever boosts has the whole list."
     )
     if unwritable:
-        said += f" Not boosted, for the model's tokens cannot write them: {inline(unwritable)}."
+        said += f" Not boosted, because the model's tokens cannot write them: {inline(unwritable)}."
     if not boosting.trials:
         return said
     tried = table(
@@ -161,8 +161,8 @@ def how_strength_was_chosen(boosting: Boosting) -> str:
         numbers_from=0,
     )
     return (
-        f"{said} The strength was chosen on {inline(boosting.chosen_on)}; the bold one misses fewest of those that "
-        f"keep general speech within its cap:\n\n{tried}"
+        f"{said} The strength was chosen on {inline(boosting.chosen_on)}. Of those that keep general speech within its "
+        f"cap, the bold one misses the fewest terms:\n\n{tried}"
     )
 
 

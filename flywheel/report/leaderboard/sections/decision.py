@@ -25,7 +25,7 @@ def decision_and_reasons(inputs: LeaderboardInputs) -> str:
             f"**{decision.action}**: {verdict}.",
             bullets(decision.reasons),
             f"Advice: {inline(decision.advice)}",
-            f"The gate had been open:\n\n{criteria}" if criteria else "",
+            f"The gate was open:\n\n{criteria}" if criteria else "",
         ]
     elif gate is None:
         parts = ["None yet: the gate has not been evaluated."]
@@ -48,7 +48,7 @@ def decision_and_reasons(inputs: LeaderboardInputs) -> str:
 
 def _criteria_table(gate: GateDecision) -> str:
     return table(
-        ["the gate asks for", "holds", "found", "required"],
+        ["the gate's criterion", "met", "found", "required"],
         [
             [
                 inline(_CRITERIA.get(criterion.name, criterion.name.replace("_", " "))),

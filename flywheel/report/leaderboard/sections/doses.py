@@ -30,9 +30,9 @@ def numbers_and_doses(inputs: LeaderboardInputs) -> str:
     header = ["rows", *(["model"] if len(readers) > 1 else []), "quantities said", "heard wrong", *_COUNTS]
     return section(
         "10. Numbers and doses",
-        "How to read: a quantity is a number with or without its unit. Wrong value, wrong unit and missing are of the "
-        "quantities that were said; tenfold is a wrong value that is off by a power of ten, the dangerous kind; "
-        "invented is one that nobody said."
+        "How to read: a quantity is a number with or without a unit. Wrong value, wrong unit and missing count "
+        "quantities that were said. Tenfold is a wrong value that is off by a power of ten, the dangerous kind. "
+        "Invented is a quantity that nobody said."
         if rows
         else "",
         table(header, rows) if rows else "",

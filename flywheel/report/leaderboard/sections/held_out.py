@@ -46,20 +46,20 @@ def headline_metrics(inputs: LeaderboardInputs) -> str:
     ]
     note = ""
     if inputs.priority_categories:
-        note = " The gate and the decision look at the line in bold."
+        note = " The gate and the decision use the line in bold."
         label = f"**KER, {listed(inputs.priority_categories)} only**"
         absent = "not each of these has a held-out row"
         lines.append(line(label, "priority_ker", inputs.both(inputs.priority_ker), absent))
     if inputs.stage == "trained":
         note += (
-            " The last column says how sure the direction is: with terms and sentences drawn again and again, how "
-            "often the rate fell."
+            " The last column says how sure the direction is: terms and sentences are drawn again at random many "
+            "times, and it is the share of draws in which the rate fell."
         )
     return section(
         "1. Headline",
-        "How to read: these rows were held out from training. All are error rates, so lower is better. WER: "
-        "wrong words for each word said. CER: the same for characters. KER: clinical terms missed, of those "
-        f"said. SER: sentences with any error.{note}",
+        "How to read: these rows were held out from training. All rates are error rates, so lower is better. WER: "
+        "wrong, missing and added words per word said. CER: the same for characters. KER: the share of clinical terms "
+        f"that were missed. SER: the share of sentences with an error.{note}",
         rate_table("metric", lines, trained=inputs.stage == "trained", more=["probability of improvement"]),
     )
 
@@ -83,11 +83,11 @@ def by_category(inputs: LeaderboardInputs) -> str:
         )
     text = "How to read: which kinds of term are missed."
     if priority:
-        text += f" The decision looks at {listed(priority)}, in bold."
+        text += f" The decision uses {listed(priority)}, in bold."
     if changes:
         text += (
-            " p: exact McNemar test of the rows that changed. Where several categories are looked at, one is soon "
-            f"low by chance: the last column is corrected for the {len(changes)} of them (Holm)."
+            " p: exact McNemar test of the rows that changed. Among several categories one p is easily low by chance, "
+            f"so the last column corrects for the number of categories, {len(changes)} (Holm)."
         )
     return section(
         "2. KER by entity_category",
@@ -103,19 +103,19 @@ def by_source(inputs: LeaderboardInputs) -> str:
     note = ""
     if RECORDING in sources:
         note = (
-            f" `{RECORDING}`: synthetic speech that a team made elsewhere. Who pronounced its terms, and how, is not "
-            "known here, so it says nothing about either."
+            f" `{RECORDING}` is synthetic speech that a team made elsewhere. How its terms were pronounced is not "
+            "known here, so it says nothing about pronunciations."
         )
     if len(sources) == 1:
         note += (
-            f" Here every pronunciation comes from `{next(iter(sources))}`, so that this table cannot tell a "
-            "mispronounced term from one that the model does not know."
+            f" Here every pronunciation comes from `{next(iter(sources))}`, so this table cannot tell a mispronounced "
+            "term from one that the model does not know."
         )
     return section(
         "3. KER by ipa_source",
         "How to read: where the pronunciation came from. A low KER for `override` and `merriam-webster` "
-        "beside a high one for `..._g2p` means that the test speech was mispronounced: mend pronunciations, "
-        f"do not train.{note}",
+        "beside a high one for `..._g2p` means that the test speech was mispronounced: correct the pronunciations "
+        f"instead of training.{note}",
         _levels_table(inputs, "ipa_source", _level_lines(inputs, "ipa_source")),
         _figure(inputs, "source"),
     )
@@ -125,8 +125,9 @@ def by_noise(inputs: LeaderboardInputs) -> str:
     """Section 4: from clean to the loudest noise."""
     return section(
         "4. KER by noise_level",
-        "How to read: from clean speech down to the loudest noise; the fewer decibels (dB), the louder. "
-        "Misses in noise alone ask for noisier training rows, misses in clean speech for more of the terms.",
+        "How to read: from clean speech to the loudest noise; fewer decibels (dB) mean louder noise. If terms are "
+        "missed only in noise, train on noisier rows; if they are missed in clean speech, train on more rows with "
+        "them.",
         _levels_table(inputs, "noise_level", _level_lines(inputs, "noise_level", order=loudness)),
         _figure(inputs, "noise"),
     )
@@ -147,11 +148,11 @@ def by_term(inputs: LeaderboardInputs) -> str:
     else:
         shown = "No term was missed."
     small = any(not carries(newest(levels[term]).n) for term in missed[:TERMS_SHOWN])
-    note = f" A rate stands beside the counts from {LEAST_ROWS} rows on." if small else ""
+    note = f" Terms with at least {LEAST_ROWS} rows have a rate beside their counts." if small else ""
     return section(
         "5. KER by term, worst first",
-        "How to read: which terms to listen to first. Few rows stand behind each, so trust the order more "
-        f"than the numbers.{note}",
+        "How to read: which terms to listen to first. Each has few rows, so trust the order more than the numbers."
+        f"{note}",
         shown,
         f"{counted(len(rest), 'more term')}, none of them worse, in `results.csv`." if rest else "",
         _never_missed(found, levels) if missed else "",

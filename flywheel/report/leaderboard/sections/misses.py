@@ -21,9 +21,9 @@ ROWS_SHOWN = 10
 _RENDERINGS_SHOWN = 3
 _LEFT_OUT = "(left out)"
 _HOW_TO_MEND: Mapping[Cause, str] = {
-    "pronunciation": "listening, and an override of the pronunciation",
+    "pronunciation": "listening, and correcting the pronunciation by an override",
     "noise": "noisier training rows",
-    "model": "training on more of the term",
+    "model": "more training rows with the term",
 }
 
 
@@ -41,17 +41,19 @@ def what_went_wrong(inputs: LeaderboardInputs) -> str:
 
 def _found(misses: Misses) -> list[str]:
     if not misses.terms:
-        return ["No term was missed on rows that were only measured on."]
+        return ["No term was missed on the rows that were never trained on."]
     shown, rest = misses.terms[:MISSED_SHOWN], len(misses.terms) - MISSED_SHOWN
     more = f"{counted(rest, 'more term')}, none of them worse, in `misses.json`." if rest > 0 else ""
     rows = misses.rows[:ROWS_SHOWN]
     causes = Counter(term.cause for term in misses.terms)
-    mend = [f"{how} (for {causes[cause]})" for cause, how in _HOW_TO_MEND.items() if causes[cause]]
+    mend = [
+        f"{how} ({counted(causes[cause], 'term')})" for cause, how in _HOW_TO_MEND.items() if causes[cause]
+    ]
     return [
-        f"Missed at least once: {counted(len(misses.terms), 'term')}. What would mend them: {'; '.join(mend)}.",
-        "How to read: each term over all rows that no training heard, unseen terms and voices included, so that n is "
-        "larger than in section 5. The distance compares what was spoken with what was heard, sound by sound: 0 sounds "
-        "alike, and only the spelling is wrong; 1 has nothing in common.",
+        f"Missed at least once: {counted(len(misses.terms), 'term')}. What would help: {'; '.join(mend)}.",
+        "How to read: each term is counted over all rows that were never trained on, unseen terms and voices included, "
+        "so n is larger than in section 5. The distance compares what was spoken with what was heard, sound by sound: "
+        "at 0 they sound alike and only the spelling is wrong, at 1 they have nothing in common.",
         table(
             ["term", "missed", "heard instead (times; distance)", "cause", "why"],
             [_term_cells(term) for term in shown],
@@ -114,8 +116,9 @@ def _false_terms(inputs: LeaderboardInputs) -> list[str]:
         ),
     ]
     return [
-        "A false term is one of the list that was heard where nobody said it. It should stay rare: a model that hears "
-        "drugs everywhere misses few of them. Of the last line higher is better, and n is the number of terms heard.",
+        "A false term is a listed term that was heard where nobody said it. It should stay rare, because a model that "
+        "hears drugs everywhere misses few of them, too. In the last line higher is better, and n is the number of "
+        "terms heard.",
         rate_table("terms heard", lines, trained=inputs.stage == "trained"),
     ]
 

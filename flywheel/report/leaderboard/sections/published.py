@@ -36,9 +36,9 @@ def all_rows(inputs: LeaderboardInputs) -> str:
     trained = inputs.stage == "trained"
     return section(
         "11. All rows, training rows included",
-        f"How to read: for comparison only; the decision does not use it. {_PUBLISHED} Here is the same "
-        f"figure, scored as it was published ({inline(inputs.published_before.normalizer)}). A model that "
-        "knows its training rows by heart looks good in it, too.",
+        f"How to read: for comparison only; the decision does not use this section. {_PUBLISHED} This is the same "
+        f"figure, scored in the same way ({inline(inputs.published_before.normalizer)}). A model that has only learned "
+        "its training rows by heart looks good here, too.",
         _relative_change(*inputs.published_both(lambda scores: scores.metric("all", "ker"))),
         ker_table("KER of", kers, trained=trained),
         rate_table("all rows", rates, trained=trained),

@@ -18,10 +18,10 @@ def how_far_it_carries(inputs: LeaderboardInputs) -> str:
     """Section 6: one line a slice; those without rows are named with what would give them some."""
     lines = [line for shown in SLICES_SHOWN for line in lines_of(inputs, shown)]
     return section(
-        "6. Slices: how far it carries",
-        "How to read: from what is nearest to the training rows to what is farthest. Expect of a new speaker what "
-        "the unseen voices show, and of a new term what the unseen terms show. General speech is the control: if its "
-        "WER rises, the model pays for new terms with everyday words.",
+        "6. Slices: how well it generalises",
+        "How to read: the rows most like the training rows come first. For a new speaker, expect what the unseen "
+        "voices show; for a new term, what the unseen terms show. General speech is the control: if its WER rises, the "
+        "model pays for new terms with everyday words.",
         _table(inputs, lines),
         _how_intervals_read(lines),
         _people(inputs),
@@ -47,7 +47,7 @@ def _unheard(inputs: LeaderboardInputs, line: SliceLine) -> str:
 
 def _table(inputs: LeaderboardInputs, lines: Sequence[SliceLine]) -> str:
     if not lines:
-        return "No row is set aside, so that nothing was measured."
+        return "No rows are set aside, so nothing was measured."
     first = ["rows", "never trained on", "rate"]
     cells = [
         [_label(inputs, line.shown), _unheard(inputs, line), line.metric.upper(), str(line.before.n)]
@@ -65,7 +65,7 @@ def _table(inputs: LeaderboardInputs, lines: Sequence[SliceLine]) -> str:
     return table(
         [
             *(*first, "n", "missed before", "missed after", "before", "after"),
-            *("change, points", "its interval by voice", "p"),
+            *("change, points", "interval by voice", "p"),
         ],
         [
             [
@@ -100,13 +100,13 @@ def _how_intervals_read(lines: Sequence[SliceLine]) -> str:
         return ""
     differing = [line for line in compared if _is_sure(line.difference) != _is_sure(line.by_voice)]
     text = (
-        "The interval of a change draws whole terms (of general speech: sentences) again, the other one whole "
-        "voices: other terms, or other speakers, might have given any change in between."
+        "A change has two intervals: one from drawing whole terms again (for general speech, sentences), one from "
+        "drawing whole voices. With other terms, or other speakers, the change might have been anywhere in between."
     )
     if not differing:
-        return f"{text} Here both say the same of every line."
+        return f"{text} Here both agree on every line."
     named = listed([f"the {line.metric.upper()} of {line.shown.rows}" for line in differing])
-    return f"{text} They disagree on whether there is a change at all in {named}: take it as not known."
+    return f"{text} They disagree on whether {named} changed at all: treat that as not known."
 
 
 def _has_bounds(change: Estimate | None) -> bool:
@@ -124,9 +124,10 @@ def _people(inputs: LeaderboardInputs) -> str:
     if not speakers:
         return ""
     return (
-        f"Human speech: recordings of people ({counted(speakers, 'speaker')}), whom no training hears; what they say "
-        "may stand in training rows, in synthetic voices. No line of this page but their own counts them, and neither "
-        "gate nor decision does: those are about the same rows from one cycle to the next, and who is recorded changes."
+        f"Human speech: recordings of people ({counted(speakers, 'speaker')}). They are never trained on, though "
+        "training rows may say the same sentences in synthetic voices. Only their own lines on this page count them. "
+        "The gate and the decision do not, because these compare the same rows from cycle to cycle, and who is "
+        "recorded changes."
     )
 
 

@@ -65,8 +65,8 @@ def test_missed_terms_have_what_was_heard_its_distance_and_a_cause() -> None:
         },
     ]
     assert page.texts[WRONG][0] == (
-        "Missed at least once: 2 terms. What would mend them: listening, and an override of the pronunciation (for 1); "
-        "training on more of the term (for 1)."
+        "Missed at least once: 2 terms. What would help: listening, and correcting the pronunciation by an override "
+        "(1 term); more training rows with the term (1 term)."
     )
 
 
@@ -96,7 +96,7 @@ def test_long_lists_are_cut_with_a_word() -> None:
 
 def test_where_nothing_was_missed_the_page_says_so() -> None:
     assert read_page(with_misses(rows=0)).texts[WRONG][0] == (
-        "No term was missed on rows that were only measured on."
+        "No term was missed on the rows that were never trained on."
     )
 
 

@@ -8,7 +8,7 @@ def test_the_figure_over_all_rows_is_the_published_one_and_labelled_as_such() ->
     page = read_page(markdown)
     how, counts = page.texts[ALL_ROWS]
     assert "fell by 75 % (39 rows: 20 missed before, 5 after), was measured over all rows, training" in how
-    assert "the decision does not use it" in how
+    assert "the decision does not use this section" in how
     assert "published_clinical 1" in how
     assert (
         counts == "All rows: 327 of 360 terms missed before, 113 of 360 after, a relative change of -65.4 %."

@@ -12,8 +12,8 @@ def test_the_decision_is_given_with_its_reasons_and_the_gate(stage: str, action:
     verdict, *texts = page.texts[DECISION]
     assert verdict.startswith(action)
     assert inputs.decision is not None
-    assert texts == [*inputs.decision.reasons, f"Advice: {inputs.decision.advice}", "The gate had been open:"]
-    assert [line["holds"] for line in page.tables[DECISION][0]] == ["yes"] * 4
+    assert texts == [*inputs.decision.reasons, f"Advice: {inputs.decision.advice}", "The gate was open:"]
+    assert [line["met"] for line in page.tables[DECISION][0]] == ["yes"] * 4
 
 
 def test_a_closed_gate_is_explained() -> None:
@@ -26,7 +26,7 @@ def test_a_closed_gate_is_explained() -> None:
         f"Advice: {inputs.gate.advice}",
     ]
     rows = page.lines(DECISION)["clinical rows in the manifest"]
-    assert (rows["holds"], rows["found"], rows["required"]) == ("no", "360 rows", "500 or more")
+    assert (rows["met"], rows["found"], rows["required"]) == ("no", "360 rows", "500 or more")
 
 
 def test_before_the_gate_there_is_no_decision() -> None:

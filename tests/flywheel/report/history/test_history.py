@@ -1,5 +1,6 @@
 """The history: cycles that were really scored, compared and decided, read back as one page."""
 
+import io
 import itertools
 import re
 import shutil
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
+from matplotlib import image
 
 from flywheel.corpus.manifest import read_manifest, write_manifest
 from flywheel.errors import FlywheelError
@@ -26,11 +28,14 @@ from flywheel.report.history import (
     write_history,
 )
 from flywheel.report.history.turns import Measured
+from flywheel.report.leaderboard import render_figure as render_leaderboard_figure
+from flywheel.report.theme import LIGHT
 from flywheel.scoring import CLINICAL, RowScore, compare, keyword_error_rate
 from flywheel.scoring.intervals import wilson
 from flywheel.scoring.numbers_as_text import missed_of
 from flywheel.verdict.decision import decide
 from tests.cycle_on_disk import baseline_cycle, evaluation
+from tests.leaderboard_page import page_of
 
 
 def listened(folder: EvalFolder, label: str, *, misses_every: int, forgets: bool = False) -> None:
@@ -155,7 +160,7 @@ def test_two_trainings_in_vain_are_told_to_stop(four: Path) -> None:
         assert page.page.splitlines()[2].startswith("**Stop tuning.** ")
         assert "two cycles running gained less than 5.0 %" in page.page.splitlines()[2]
     assert fourth.page.splitlines()[4].startswith(
-        "**Cycle 4: nothing was trained, for the gate is closed.** "
+        "**Cycle 4: nothing was trained because the gate is closed.** "
     )
     assert told(CycleFolder(four, "cycle2")).history.stop is None
 
@@ -273,7 +278,7 @@ def rescored(folder: CycleFolder) -> None:
         ),
         pytest.param(
             rescored,
-            f"scored with flywheel_clinical 0, the newest cycle with {CLINICAL.label}",
+            f"scored with flywheel_clinical 0, but the newest cycle with {CLINICAL.label}",
             id="rescored",
         ),
     ],
@@ -328,7 +333,7 @@ def test_promotions_and_rollbacks_come_with_their_right(data: Path) -> None:
     )
     assert "Exact McNemar test: p = 0." in first
     assert second == f"- {rollback.time}: **rolled back** to the base. Reason: worse \\| on the ward."
-    assert "In use after these cycles: the base, for all models were rolled back." in page.page
+    assert "In use after these cycles: the base, because all models were rolled back." in page.page
     registry.rollback("cycle1")
     page = told(CycleFolder(data, "cycle4"))
     assert f"In use after these cycles: the model of cycle1 ({promotion.sha256[:12]})." in page.page
@@ -388,6 +393,18 @@ def test_the_figure_grows_with_the_cycles(four: Path) -> None:
     assert widths[0] == widths[1] == 576 < widths[2]
     assert max(map(len, figures)) < 100_000
     assert figures[2] == figures[3]
+
+
+def test_the_figure_has_the_colours_of_the_leaderboards(four: Path) -> None:
+    history = read_history(CycleFolder(four, "cycle1"))
+    leaderboards = render_leaderboard_figure(page_of("trained")[0], "category")
+    for png in (render_figure(history), leaderboards):
+        colours = {
+            tuple(colour)
+            for colour in (image.imread(io.BytesIO(png))[..., :3] * 255).astype(int).reshape(-1, 3)
+        }
+        for name in ("before", "after", "surface"):
+            assert tuple(bytes.fromhex(LIGHT[name][1:])) in colours, name
 
 
 @pytest.mark.parametrize("lacking", ["priority_ker", "wer", "general_wer"])

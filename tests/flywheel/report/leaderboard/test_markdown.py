@@ -142,7 +142,7 @@ def test_without_held_out_rows_the_page_says_so() -> None:
     assert page.lines("1. Headline")["KER"]["baseline"] == "not measured (no clinical row is held out)"
     for heading in (CATEGORY, SOURCE, NOISE, TERM):
         assert page.texts[heading][1] == "not measured (no clinical row is held out)."
-    assert page.texts[""][1] == "Held-out rows: there are none, so that nothing was measured."
+    assert page.texts[""][1] == "There are no held-out rows, so nothing was measured."
 
 
 def test_a_page_of_one_model_has_no_columns_for_a_second() -> None:

@@ -115,7 +115,7 @@ def test_each_category_has_its_test_corrected_for_the_others() -> None:
         assert (line["p"], line["p (Holm)"]) == (p_value(change.p), p_value(change.p_holm))
     assert page.lines(CATEGORY)["condition"]["p"] == "p = 0.008"
     assert page.lines(CATEGORY)["condition"]["p (Holm)"] == "p = 0.016"
-    assert "the last column is corrected for the 3 of them (Holm)" in page.texts[CATEGORY][0]
+    assert "the last column corrects for the number of categories, 3 (Holm)" in page.texts[CATEGORY][0]
 
 
 def test_a_comparison_of_an_earlier_version_has_no_tests_by_category() -> None:
@@ -170,14 +170,14 @@ def test_noise_is_in_the_order_of_its_loudness() -> None:
 def test_a_single_source_of_pronunciations_is_said_to_tell_nothing() -> None:
     rows = [replace(row, ipa_source="espeak_g2p") for row in ROWS]
     text = read_page(render(baseline_inputs(rows))).texts[SOURCE][0]
-    assert "every pronunciation comes from espeak_g2p, so that this table cannot tell" in text
+    assert "every pronunciation comes from espeak_g2p, so this table cannot tell" in text
     assert "cannot tell" not in page_of("baseline")[1]
 
 
 def test_synthetic_recordings_are_said_to_tell_nothing_of_pronunciations() -> None:
     rows = [replace(row, ipa_source="recording") if row.voice_id == VOICES[0] else row for row in ROWS]
     text = read_page(render(baseline_inputs(rows))).texts[SOURCE][0]
-    assert "recording: synthetic speech that a team made elsewhere." in text
+    assert "recording is synthetic speech that a team made elsewhere." in text
     assert "made elsewhere" not in page_of("baseline")[1]
 
 

@@ -45,10 +45,10 @@ def test_the_section_says_whether_boosting_alone_does_it_and_how_it_was_chosen()
     page = read_page(render(inputs))
     assert page.texts[FREE][1] == boosting_alone(inputs.boosting)
     assert page.texts[FREE][2] == (
-        "10 terms boosted while decoding (beam of 4), unseen ones included: whoever boosts has the list. Not "
-        "boosted, for the model's tokens cannot write them: thoracentesis. The strength was chosen on the "
-        "development rows and replayed general speech; the bold one misses fewest of those that keep general speech "
-        "within its cap:"
+        "Boosted while decoding (beam of 4): 10 terms, including unseen ones, because whoever boosts has the whole "
+        "list. Not boosted, because the model's tokens cannot write them: thoracentesis. The strength was chosen on "
+        "the development rows and replayed general speech. Of those that keep general speech within its cap, the bold "
+        "one misses the fewest terms:"
     )
     tried = page.tables[FREE][1]
     assert [line["strength (alpha)"] for line in tried] == ["0", "2"]

@@ -112,7 +112,7 @@
   function download() {
     const name = oneLine(byId("judged-by").value);
     if (!name) {
-      tell("Each verdict carries your name: fill it in first.");
+      tell("Your name goes with each verdict: fill it in first.");
       byId("judged-by").focus();
       return;
     }

@@ -254,7 +254,7 @@ def _draw_slopes(axes: "Axes", levels: Levels) -> None:
         if min(numbers) == max(numbers)
         else f"{min(numbers)} to {max(numbers)} rows"
     )
-    axes.set_xlabel(f"share of its mentions that were missed; {rows} per term", x=0, ha="left")
+    axes.set_xlabel(f"share of its mentions missed; {rows} per term", x=0, ha="left")
 
 
 def _name_ends(axes: "Axes", ways: Mapping[str, tuple[Estimate, Estimate]], worst: Sequence[str]) -> None:

@@ -145,8 +145,8 @@ def _misses(folder: CycleFolder, model: str) -> Misses | None:
 
 
 def _in_its_folder(audio: str) -> str:
-    """`speech/<name>.wav`, as it lies in the data folder: the same wherever that is, for a page is passed on and a data
-    folder moves, and the folders of a machine are nobody's business."""
+    """`speech/<name>.wav`, as it lies in the data folder: the same wherever that is, because pages are passed on
+    and data folders move, and a machine's folders are nobody's business."""
     path = Path(audio)
     return f"{path.parent.name}/{path.name}"
 

@@ -1,4 +1,4 @@
-"""The history: what the cycles so far came to, as one page with a figure.
+"""The history: the results of the cycles so far, as one page with a figure.
 
 history = write_history(folder)     # folder: the newest cycle; leaves history.md and history.png in it
 """

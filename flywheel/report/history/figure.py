@@ -100,8 +100,9 @@ def _draw_rate(axes: "Axes", x: float, found: Estimate, mark: Mark, *, filled: b
         axes.plot([x, x], [found.low, found.high], color=mark.colour, linewidth=2, solid_capstyle="butt")
     face = mark.colour if filled else LIGHT["surface"]
     axes.plot(
-        [x], [found.value], color=mark.colour, marker=mark.shape, markerfacecolor=face, markersize=6, zorder=3
-    )
+        [x], [found.value], color=mark.colour, marker=mark.shape, markerfacecolor=face, markersize=6, zorder=3,
+        clip_on=False,  # a rate of 0 is a whole marker, too
+    )  # fmt: skip
     if value:
         left = mark is BEFORE
         axes.annotate(

@@ -1,4 +1,4 @@
-"""The history as a page: the answer first, then cycle by cycle, and what was promoted by what right."""
+"""The history as a page: the answer first, then cycle by cycle, then what was promoted, and why."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -92,7 +92,7 @@ def figure_description(history: History) -> str:
 
 
 def _answers(history: History) -> list[tuple[str, str]]:
-    """What to do, as a verdict and its advice: to stop tuning, if that was said, and what the newest cycle came to."""
+    """What to do, as a verdict and its advice: to stop tuning, if that was said, and the result of the newest cycle."""
     if not history.turns:
         return [("No cycle is finished yet.", "")]
     latest, stop = history.turns[-1], history.stop
@@ -190,7 +190,7 @@ def _promoted(history: History, turn: Turn) -> str:
 
 
 def _why(turn: Turn) -> Sequence[str]:
-    """Of a closed gate the criteria that failed; otherwise the advice: the reasons stand on the cycle's own page."""
+    """The criteria that failed if the gate was closed, else the advice: the reasons are on the cycle's own page."""
     return turn.decision.reasons if turn.after is None else (turn.decision.advice,)
 
 

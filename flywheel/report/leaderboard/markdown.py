@@ -3,7 +3,7 @@
 from flywheel.files.markdown import inline, link
 from flywheel.report.leaderboard.answer import answer_of, title
 from flywheel.report.leaderboard.inputs import LeaderboardInputs
-from flywheel.report.leaderboard.sections.boosting import alternatives
+from flywheel.report.leaderboard.sections.boosting import phrase_boosting
 from flywheel.report.leaderboard.sections.decision import decision_and_reasons
 from flywheel.report.leaderboard.sections.doses import numbers_and_doses
 from flywheel.report.leaderboard.sections.held_out import (
@@ -24,7 +24,7 @@ __all__ = ["render"]
 
 _SECTIONS = (
     *(headline_metrics, by_category, by_source, by_noise, by_term),
-    *(how_far_it_carries, alternatives, decision_and_reasons),
+    *(how_far_it_carries, phrase_boosting, decision_and_reasons),
     *(what_went_wrong, numbers_and_doses, all_rows, provenance),
 )
 _LEGEND = (

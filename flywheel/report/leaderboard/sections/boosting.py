@@ -15,10 +15,10 @@ from flywheel.verdict.boosting_alone import boosting_alone
 
 __all__ = [
     "Measure",
-    "alternatives",
     "free_alternative",
     "how_strength_was_chosen",
     "models_beside",
+    "phrase_boosting",
     "rates_beside",
 ]
 
@@ -33,7 +33,7 @@ def free_alternative(inputs: LeaderboardInputs) -> str:
     return "" if inputs.boosting is None else boosting_alone(inputs.boosting)
 
 
-def alternatives(inputs: LeaderboardInputs) -> str:
+def phrase_boosting(inputs: LeaderboardInputs) -> str:
     """Section 7; there for a closed gate, too."""
     boosting = inputs.boosting
     if boosting is None:

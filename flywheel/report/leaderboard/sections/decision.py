@@ -16,7 +16,7 @@ _CRITERIA = {
 
 
 def decision_and_reasons(inputs: LeaderboardInputs) -> str:
-    """Section 8: what is done with the model, and by what right."""
+    """Section 8: what is done with the model, and why."""
     gate, decision = inputs.gate, inputs.decision
     criteria = "" if gate is None else _criteria_table(gate)
     if inputs.stage == "trained" and decision is not None:

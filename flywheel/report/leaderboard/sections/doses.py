@@ -13,7 +13,7 @@ _COUNTS = ("wrong value", "of these tenfold", "wrong unit", "missing", "invented
 
 
 def numbers_and_doses(inputs: LeaderboardInputs) -> str:
-    """Section 10: quantities that were heard wrong, of those that were said; before and after, by slice."""
+    """Section 10: how many of the quantities that were said were heard wrong; before and after, by slice."""
     readers = (
         {"baseline": inputs.before}
         if inputs.after is None

@@ -37,8 +37,8 @@ def all_rows(inputs: LeaderboardInputs) -> str:
     return section(
         "11. All rows, training rows included",
         f"How to read: for comparison only; the decision does not use this section. {_PUBLISHED} This is the same "
-        f"figure, scored in the same way ({inline(inputs.published_before.normalizer)}). A model that has only learned "
-        "its training rows by heart looks good here, too.",
+        f"figure, scored in the same way ({inline(inputs.published_before.normalizer)}). A model that has only "
+        "learned its training rows by heart looks good here, too.",
         _relative_change(*inputs.published_both(lambda scores: scores.metric("all", "ker"))),
         ker_table("KER of", kers, trained=trained),
         rate_table("all rows", rates, trained=trained),

@@ -188,7 +188,7 @@ def test_recordings_join_the_cycle_and_people_are_only_measured_on(place: Place)
     base.write_bytes(b"the base")
     write_base(folder.base_model, Base("bundled", base, BUNDLED))
     page = write_page(stamped(folder))[0].read_text()
-    assert "Human speech: recordings of people (2 speakers), whom no training hears" in page
+    assert "Human speech: recordings of people (2 speakers). They are never trained on" in page
     assert "| your own recordings | the speaker | KER | 6 | 2 | too few rows (n = 6; 12 needed) |" in page
     assert "| your own recordings | the speaker | WER | 7 | - | too few rows (n = 7; 12 needed) |" in page
 

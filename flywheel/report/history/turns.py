@@ -100,8 +100,8 @@ def read_turns(folder: CycleFolder) -> tuple[tuple[Turn, ...], tuple[LeftOut, ..
     left_out += [
         LeftOut(
             turn.folder.cycle,
-            f"scored with {turn.normalizer}, the newest cycle with {normalizer}; materialise baseline_eval, "
-            "next_eval and decision of it again: what was heard is kept, and only scored anew",
+            f"scored with {turn.normalizer}, but the newest cycle with {normalizer}; materialise its baseline_eval, "
+            "next_eval and decision again: transcripts are kept and only scored again",
         )
         for turn in turns
         if turn.normalizer != normalizer
@@ -149,7 +149,7 @@ def _trained(folder: CycleFolder, scores: Scores, comparison: Comparison) -> Tur
     if comparison.normalizer != str(scores.normalizer):
         raise FlywheelError(
             f"its baseline is scored with {scores.normalizer}, its comparison with {comparison.normalizer}; "
-            "materialise next_eval and decision of it again"
+            "materialise its next_eval and decision again"
         )
     ker, general = comparison.priority_ker, comparison.general_wer
     held_out = comparison.slices.get("held_out")

@@ -20,9 +20,9 @@ from typing import Any, Final
 
 from flywheel.compute.job import LineSplitter, Seconds
 from flywheel.errors import FlywheelError
-from resources.compute.commands import Ended, RunningCommand, run_command, words_of
+from resources.compute.commands import Ended, run_command, words_of
 
-__all__ = ["Attached", "DockerError", "Engine", "LastWords", "NotHere", "PullProgress", "not_pulled"]
+__all__ = ["Attached", "DockerError", "Engine", "LastWords", "NotHere", "not_pulled", "pull_progress"]
 
 _PATIENCE: Final[Seconds] = 120.0
 """For one answer of the engine."""
@@ -57,6 +57,15 @@ _WHAT_TO_DO: Final = (
 )
 _ON_A_TERMINAL: Final = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
 """Only to a terminal does `docker pull` say how much of a layer has come."""
+
+
+_LAYER: Final = re.compile(
+    r"\b(?P<layer>[0-9a-f]{12}): (?P<status>(?!Pulling from)[A-Z][A-Za-z ]*[a-z])"
+    r"(?: *\[.*?\])?(?: *(?P<number>[\d.]+)(?P<unit>[kMGT]?)B)?"
+)
+_UNITS: Final = MappingProxyType({"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12})
+_MOVES: Final = re.compile(rb"\x1b\[\d*[A-Z]")
+"""Of a terminal's cursor, from line to line."""
 
 
 class DockerError(FlywheelError):
@@ -142,7 +151,7 @@ class Engine:
 
     def image(self, name: str) -> Mapping[str, Any] | None:
         """What `docker image inspect` shows; None where the image is not on this machine."""
-        said = self._found("no such image", "image", "inspect", "--format", "{{json .}}", name)
+        said = self._found("image", "inspect", "--format", "{{json .}}", name, absent=("no such image",))
         return json.loads(said) if said else None
 
     def fetch(self, name: str, on_line: Callable[[str], None], *, every: Seconds) -> Mapping[str, Any]:
@@ -150,18 +159,16 @@ class Engine:
         if (found := self.image(name)) is not None:
             return found
         on_line(f"pulling {name}: it is not on this machine yet")
-        begun = spoken = time.monotonic()
-        progress = PullProgress(name)
-        command = [sys.executable, "-I", "-c", _ON_A_TERMINAL, *self._docker, "pull", name]
-        with RunningCommand(command, timeout=_PULL) as pull:
-            while not pull.finished:
-                progress.feed(pull.read(min(1.0, every)))
-                if time.monotonic() - spoken >= every:
-                    spoken = time.monotonic()
-                    on_line(progress.line)
-            done = pull.ended()
+        begun = time.monotonic()
+        done = run_command(
+            [sys.executable, "-I", "-c", _ON_A_TERMINAL, *self._docker, "pull", name],
+            timeout=_PULL,
+            progress=lambda how_far: on_line(f"pulling {name}: {how_far}"),
+            every=every,
+            summary=pull_progress,
+        )
         if done.exit_code != 0:
-            raise not_pulled(name, done.problem or progress.latest)
+            raise not_pulled(name, done.problem or words_of(_MOVES.sub(b"\n", done.output), lines=1))
         if (found := self.image(name)) is None:
             raise not_pulled(name, "the pull ended, but the image is not there")
         on_line(f"pulled {name} in {time.monotonic() - begun:.0f} s")
@@ -188,13 +195,14 @@ class Engine:
 
     def status(self, container: str) -> str | None:
         """``created``, ``running``, ``exited`` and so on; None where there is no such container."""
-        absent = ("no such container",)
-        return self._found(absent, "container", "inspect", "--format", "{{.State.Status}}", container)
+        inspect = ("container", "inspect", "--format", "{{.State.Status}}", container)
+        return self._found(*inspect, absent=("no such container",))
 
     def remove(self, container: str, within: Seconds) -> None:
         """Kill and remove a container, and wait until it is gone; one that is not there is gone."""
         # The second is said of one that removes itself.
-        self._found(("no such container", "is already in progress"), "rm", "--force", "--volumes", container)
+        absent = ("no such container", "is already in progress")
+        self._found("rm", "--force", "--volumes", container, absent=absent)
         deadline = time.monotonic() + within
         while self.status(container) is not None:
             if time.monotonic() > deadline:
@@ -222,8 +230,8 @@ class Engine:
             raise self._refusal(f"docker {' '.join(arguments)}", done)
         return done.output.decode("utf-8", "replace").strip()
 
-    def _found(self, absent: Sequence[str], *arguments: str) -> str | None:
-        """As `_answer`; None where it is refused in one of these words, which say that something is not there."""
+    def _found(self, *arguments: str, absent: tuple[str, ...]) -> str | None:
+        """As `_answer`; None where it is refused in words that say that something is not there."""
         try:
             return self._answer(*arguments)
         except DockerError as error:
@@ -267,7 +275,9 @@ class Attached:
             assert stream is not None
             # Each has lines of its own, so that one does not cut the other's.
             self._selector.register(stream, selectors.EVENT_READ, LineSplitter())
-        self._input.sendall(first)
+        # One that has ended already says why in its lines.
+        with suppress(OSError):
+            self._input.sendall(first)
 
     @property
     def ended(self) -> bool:
@@ -304,40 +314,17 @@ class Attached:
                 each.close()
 
 
-class PullProgress:
-    """How far the pull of an image is, read from what `docker pull` writes to a terminal."""
-
-    _UNITS: Final = MappingProxyType({"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12})
-    _LAYER: Final = re.compile(
-        r"(?P<layer>[0-9a-f]{12}): (?P<status>(?!Pulling from)[A-Z][A-Za-z ]*[a-z])"
-        r"(?: *\[.*?\])?(?: *(?P<number>[\d.]+)(?P<unit>[kMGT]?)B)?"
-    )
-
-    def __init__(self, image: str) -> None:
-        self._image = image
-        self._layers: dict[str, tuple[str, float]] = {}
-        self._waiting = ""
-        self.latest = ""
-        """The last line that was not empty: of a failed pull, why it failed."""
-
-    def feed(self, data: bytes) -> None:
-        """Take what was written."""
-        text = self._waiting + data.decode("utf-8", "replace")
-        *lines, self._waiting = re.split(r"[\r\n]|\x1b\[\d*[A-Z]", text)
-        for line in filter(str.strip, lines):
-            self.latest = line.strip()
-            if found := self._LAYER.match(line):
-                _, fetched = self._layers.get(found["layer"], ("", 0.0))
-                if found["status"] == "Downloading" and found["number"]:
-                    fetched = max(fetched, float(found["number"]) * self._UNITS[found["unit"]])
-                self._layers[found["layer"]] = (found["status"], fetched)
-
-    @property
-    def line(self) -> str:
-        """For the log."""
-        whole = sum(status in ("Pull complete", "Already exists") for status, _ in self._layers.values())
-        size = sum(fetched for _, fetched in self._layers.values()) / 1e9
-        return f"pulling {self._image}: {whole} of {len(self._layers)} layers done, {size:.2f} GB fetched"
+def pull_progress(written: bytes) -> str:
+    """How far a pull is, of all that `docker pull` wrote to a terminal."""
+    layers: dict[str, tuple[str, float]] = {}
+    for found in _LAYER.finditer(written.decode("utf-8", "replace")):
+        _, fetched = layers.get(found["layer"], ("", 0.0))
+        if found["status"] == "Downloading" and found["number"]:
+            fetched = max(fetched, float(found["number"]) * _UNITS[found["unit"]])
+        layers[found["layer"]] = (found["status"], fetched)
+    whole = sum(status in ("Pull complete", "Already exists") for status, _ in layers.values())
+    size = sum(fetched for _, fetched in layers.values()) / 1e9
+    return f"{whole} of {len(layers)} layers done, {size:.2f} GB fetched"
 
 
 def not_pulled(name: str, reason: str) -> DockerError:

@@ -255,21 +255,27 @@ def test_a_key_reaches_the_job_and_no_file_line_or_command(
 ) -> None:
     kept = replace(backend, keep_failed=True)
     commands: list[str] = []
+    records: list[bytes] = []
 
-    def look(_: str) -> None:
+    def look(line: str) -> None:
+        if line == "it is there":
+            records.append(engine.docker("inspect", *engine.docker("ps", "--quiet").decode().split()))
         for process in Path("/proc").glob("[0-9]*/cmdline"):
             try:
                 commands.append(process.read_bytes().decode(errors="replace"))
             except OSError:
                 continue
 
-    job = shell('test -n "$HUME_API_KEY" && echo it is there; exit 1', environment={"HUME_API_KEY": KEY})
+    job = shell(
+        'test -n "$HUME_API_KEY" && echo it is there; sleep 1; exit 1', environment={"HUME_API_KEY": KEY}
+    )
     with pytest.raises(JobFailed) as caught:
         kept.run(job, out, look)
     assert "it is there" in str(caught.value)
     assert KEY not in str(caught.value)
     assert not any(KEY in command for command in commands)
     assert any("flywheel.compute.programs.runner" in command for command in commands)
+    assert len(records) == 1 and KEY.encode() not in records[0]
     assert (tmp_path / "work").exists() and list((tmp_path / "leases" / "closed").iterdir())
     assert KEY.encode() not in written_below(tmp_path)
     left = written_below(engine.root / "data" / "containers") + (engine.root / "log").read_bytes()

@@ -1,5 +1,7 @@
 """The docker backend as far as it goes without an engine: options, words for what Docker says, lines."""
 
+import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +14,7 @@ from flywheel.compute.job import ComputeJob, InputMissing
 from flywheel.errors import FlywheelError, Problems
 from resources.compute import backend_named
 from resources.compute.docker import DockerBackend, DockerOptions
-from resources.compute.docker_command import Attached, DockerError, LastWords, PullProgress, not_pulled
+from resources.compute.docker_command import Attached, DockerError, LastWords, not_pulled, pull_progress
 from resources.compute.leases import Leases, TeardownFailed
 from resources.compute.settings import Settings
 
@@ -205,24 +207,47 @@ THE_REST = (
 )
 
 
-@pytest.mark.parametrize("size", [1, 3, 8, 1000])
-def test_a_pull_says_how_far_it_is(size: int) -> None:
-    progress = PullProgress("nemo")
-    said = []
-    for written in (ON_A_TERMINAL, THE_REST):
-        for start in range(0, len(written), size):
-            progress.feed(written[start : start + size].encode())
-        said.append(progress.line)
-    assert said == [
-        "pulling nemo: 1 of 2 layers done, 0.50 GB fetched",
-        "pulling nemo: 2 of 2 layers done, 2.00 GB fetched",
-    ]
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        pytest.param("", "0 of 0 layers done, 0.00 GB fetched", id="nothing yet"),
+        pytest.param(ON_A_TERMINAL, "1 of 2 layers done, 0.50 GB fetched", id="in the middle"),
+        pytest.param(ON_A_TERMINAL + THE_REST, "2 of 2 layers done, 2.00 GB fetched", id="at the end"),
+    ],
+)
+def test_a_pull_says_how_far_it_is(written: str, said: str) -> None:
+    assert pull_progress(written.encode()) == said
 
 
-def test_a_pull_that_fails_in_the_middle_has_said_why() -> None:
-    progress = PullProgress("nemo")
-    progress.feed(ON_A_TERMINAL.encode() + b"unexpected EOF\r\n")
-    assert progress.latest == "unexpected EOF"
+def test_a_pull_may_be_seen_in_the_middle_of_a_line() -> None:
+    written = (ON_A_TERMINAL + THE_REST).encode()
+    for length in range(len(written)):
+        assert re.fullmatch(
+            r"[012] of [012] layers done, [012]\.\d\d GB fetched", pull_progress(written[:length])
+        )
+
+
+CUT_OFF = """#!/bin/sh
+case "$*" in
+    *inspect*) echo "Error: No such image" >&2; exit 1;;
+    *info*) echo '{}';;
+    *pull*) test -t 1 || exit 2; printf 'ad7ece040b3c: Downloading  1MB/2GB\\r\\033[1Bunexpected EOF\\n'; exit 1;;
+esac
+"""
+"""A command `docker` whose pull ends in the middle; it wants a terminal for that."""
+
+
+def test_an_error_in_the_middle_of_a_pull_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "docker").write_text(CUT_OFF)
+    (programs / "docker").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    job = ComputeJob(name="test", argv=("true",), timeout=5)
+    with pytest.raises(
+        DockerError, match=r"nemo:1 is not on this machine and could not be pulled: unexpected EOF\."
+    ):
+        backend(tmp_path, image="nemo:1", host="unix:///none").run(job, tmp_path / "out", lambda line: None)
 
 
 def event(action: str, **attributes: str) -> dict[str, Any]:

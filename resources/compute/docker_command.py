@@ -3,6 +3,7 @@
 The command finds the engine as its user does: by `--host`, DOCKER_HOST or the current context, over ssh too.
 """
 
+import _thread
 import json
 import os
 import re
@@ -12,7 +13,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -26,6 +26,7 @@ __all__ = ["Attached", "DockerError", "Engine", "LastWords", "NotHere", "not_pul
 
 _PATIENCE: Final[Seconds] = 120.0
 """For one answer of the engine."""
+_MARGIN: Final[Seconds] = 30.0
 _PULL: Final[Seconds] = 24 * 3600.0
 _FROM_ENGINE: Final = "Error response from daemon: "
 _UNREACHABLE: Final = (
@@ -176,16 +177,25 @@ class Engine:
 
     def create(self, *arguments: str) -> None:
         """`docker create`. An interrupt is raised only once it is known what was made."""
+        outcome: list[Ended] = []
+        latest = time.monotonic() + self._patience + _MARGIN
 
-        def create() -> Ended:
-            done = run_command([*self._docker, "create", *arguments], timeout=self._patience)
-            self.certain = done.exit_code is not None
-            return done
+        def create() -> None:
+            outcome.append(run_command([*self._docker, "create", *arguments], timeout=self._patience))
+
+        def wait() -> None:
+            while not outcome and time.monotonic() < latest:
+                time.sleep(0.005)
+            self.certain = bool(outcome) and outcome[0].exit_code is not None
 
         self.certain = False
-        # In a thread, because an interrupt is raised wherever this one is; the end of the block waits for the other.
-        with ThreadPoolExecutor(1) as apart:
-            done = apart.submit(create).result()
+        # Apart, because an interrupt is raised wherever this thread is; not by `Thread`, whose start it could cut.
+        _thread.start_new_thread(create, ())
+        try:
+            wait()
+        finally:
+            wait()
+        done = outcome[0] if outcome else Ended(None, b"", b"", f"no end after {self._patience:g} s")
         if done.exit_code != 0:
             raise self._refusal("creating a container", done)
 
@@ -202,7 +212,8 @@ class Engine:
         """Kill and remove a container, and wait until it is gone; one that is not there is gone."""
         # The second is said of one that removes itself.
         absent = ("no such container", "is already in progress")
-        self._found("rm", "--force", "--volumes", container, absent=absent)
+        if self._found("rm", "--force", "--volumes", container, absent=absent) is not None:
+            return
         deadline = time.monotonic() + within
         while self.status(container) is not None:
             if time.monotonic() > deadline:

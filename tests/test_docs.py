@@ -279,9 +279,5 @@ def _all(tokens: list[Token]) -> Iterator[Token]:
 def _headings(page: Path, markdown: MarkdownIt) -> set[str]:
     """The anchors that GitHub gives to the headings of a page."""
     tokens = markdown.parse(page.read_text(encoding="utf-8"))
-    texts = [
-        following.content
-        for token, following in pairwise(tokens)
-        if token.type == "heading_open"
-    ]
+    texts = [following.content for token, following in pairwise(tokens) if token.type == "heading_open"]
     return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in texts}

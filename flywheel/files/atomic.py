@@ -50,7 +50,7 @@ def write_json(target: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """The JSON document in `path`; a file that is missing, broken or not UTF-8 is a `FlywheelError` naming it."""
     try:
-        return json.loads(_text_of(path))
+        return json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise FlywheelError(f"{path}:{error.lineno}: not JSON: {error.msg}") from None
 
@@ -96,7 +96,8 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     return list(iterate_jsonl(path))
 
 
-def _text_of(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The text of `path`; a file that is missing or not UTF-8 is a `FlywheelError` naming it."""
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:

@@ -19,9 +19,9 @@ from flywheel.corpus.manifest import ManifestRow, read_manifest
 from flywheel.corpus.sentences import cycle_sentences, write_sentences
 from flywheel.corpus.terms import Term, write_term_seed
 from flywheel.cycle.page import write_page
-from flywheel.files.atomic import read_json, read_jsonl, write_json
+from flywheel.files.atomic import read_json, read_jsonl
 from flywheel.files.cycles import CycleFolder
-from flywheel.recognisers.bases import BUNDLED, Base
+from flywheel.recognisers.bases import BUNDLED, Base, write_base
 from resources.data_folder import DataFolder
 from resources.dictionary import Dictionary
 from resources.speech.resource import Speech
@@ -182,7 +182,7 @@ def test_recordings_join_the_cycle_and_people_are_only_measured_on(place: Place)
     assert slices["all"]["rows"] == sum(row.is_clinical and not row.is_human for row in rows)
     base = place.data.path / "base.nemo"
     base.write_bytes(b"the base")
-    write_json(folder.base_model, Base("bundled", base, BUNDLED).to_dict())
+    write_base(folder.base_model, Base("bundled", base, BUNDLED))
     page = write_page(folder)[0].read_text()
     assert "Human speech: recordings of people (2 speakers), whom no training hears" in page
     assert "| your own recordings | the speaker | KER | 6 | 2 | too few rows (n = 6; 12 needed) |" in page

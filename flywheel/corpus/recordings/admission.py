@@ -18,7 +18,7 @@ from flywheel.corpus.recordings.lines import (
     Withdrawn,
     read_withdrawn,
 )
-from flywheel.corpus.split.earlier_decisions import Assignments
+from flywheel.corpus.split.earlier_decisions import NOTHING_ASSIGNED, Assignments
 from flywheel.corpus.split.leaks import TRAINING_SUBSETS
 from flywheel.files.atomic import write_jsonl
 from flywheel.scoring.slices import HUMAN
@@ -103,7 +103,7 @@ def take_in(
     Raises:
         RecordingsError: `withdrawn.txt` cannot be read, or the audio of rows that joined before is gone.
     """
-    gate = _Admitting(speech, read_withdrawn(drop.root), known, earlier or Assignments())
+    gate = _Admitting(speech, read_withdrawn(drop.root), known, earlier or NOTHING_ASSIGNED)
     total = drop.count()
     for done, checked in enumerate(_checked(drop, speech), start=1):
         gate.decide(checked)

@@ -10,7 +10,7 @@ from flywheel.report.leaderboard.lines import rate_cell, section, share_cell
 from flywheel.report.leaderboard.slices import SLICES_SHOWN
 from flywheel.scoring.intervals import Estimate
 from flywheel.scoring.numbers_as_text import change_in_points, counted, listed
-from flywheel.scoring.score_reading import ScoreReader
+from flywheel.scoring.scores import Scores
 from flywheel.verdict.boosting_alone import boosting_alone
 
 __all__ = [
@@ -65,11 +65,11 @@ class Measure:
     """One line of the models beside each other: what is measured and how it is read; `is_share`: a share of rows."""
 
     label: str
-    read: Callable[[ScoreReader], Estimate | None]
+    read: Callable[[Scores], Estimate | None]
     is_share: bool = True
 
 
-def models_beside(inputs: LeaderboardInputs, boosting: Boosting) -> list[tuple[str, ScoreReader]]:
+def models_beside(inputs: LeaderboardInputs, boosting: Boosting) -> list[tuple[str, Scores]]:
     """The base as it is, the base with its terms boosted where a strength was chosen, the fine-tuned model if any."""
     models = [("base as it is", inputs.before)]
     if inputs.boosted is not None and boosting.alpha:
@@ -79,17 +79,17 @@ def models_beside(inputs: LeaderboardInputs, boosting: Boosting) -> list[tuple[s
     return models
 
 
-def measures(inputs: LeaderboardInputs, models: Sequence[tuple[str, ScoreReader]]) -> tuple[Measure, ...]:
+def measures(inputs: LeaderboardInputs, models: Sequence[tuple[str, Scores]]) -> tuple[Measure, ...]:
     """What the models are compared by: terms missed, wrong words, and terms that nobody said.
 
     The latter on held-out rows and general speech in any case, on other slices where a model has some.
     """
     kinds = f", {listed(inputs.priority_categories)} only" if inputs.priority_categories else ""
 
-    def metric(slice_name: str, name: str) -> Callable[[ScoreReader], Estimate | None]:
+    def metric(slice_name: str, name: str) -> Callable[[Scores], Estimate | None]:
         return lambda scores: scores.metric(slice_name, name)
 
-    def false_terms(slice_name: str) -> Callable[[ScoreReader], Estimate | None]:
+    def false_terms(slice_name: str) -> Callable[[Scores], Estimate | None]:
         return lambda scores: scores.false_insertions(slice_name)
 
     def are_there(slice_name: str) -> bool:
@@ -112,7 +112,7 @@ def measures(inputs: LeaderboardInputs, models: Sequence[tuple[str, ScoreReader]
     )
 
 
-def _line(measure: Measure, models: Sequence[tuple[str, ScoreReader]]) -> list[str]:
+def _line(measure: Measure, models: Sequence[tuple[str, Scores]]) -> list[str]:
     """A line of the table; empty where no model was measured so."""
     rates = [measure.read(scores) for _name, scores in models]
     numbers = dict.fromkeys(str(rate.n) for rate in rates if rate is not None)

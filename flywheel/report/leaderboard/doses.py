@@ -3,7 +3,7 @@
 from flywheel.files.markdown import table
 from flywheel.report.leaderboard.inputs import LeaderboardInputs
 from flywheel.report.leaderboard.lines import not_measured, section, share_cell
-from flywheel.scoring.score_reading import DoseScores
+from flywheel.scoring.scores import Doses
 from flywheel.scoring.slices import HUMAN
 
 __all__ = ["numbers_and_doses"]
@@ -40,6 +40,10 @@ def numbers_and_doses(inputs: LeaderboardInputs) -> str:
     )
 
 
-def _cells(scores: DoseScores) -> list[str]:
+def _cells(scores: Doses) -> list[str]:
     counts = (scores.wrong_value, scores.tenfold, scores.wrong_unit, scores.missing, scores.invented)
-    return [str(scores.quantities), share_cell(scores.rate), *map(str, counts)]
+    return [
+        str(scores.quantities),
+        "-" if scores.rate is None else share_cell(scores.rate),
+        *map(str, counts),
+    ]

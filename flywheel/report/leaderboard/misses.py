@@ -8,7 +8,7 @@ from flywheel.report.leaderboard.inputs import LeaderboardInputs
 from flywheel.report.leaderboard.lines import Line, rate_table, section
 from flywheel.report.leaderboard.slices import SUBSETS_IN_WORDS
 from flywheel.scoring.numbers_as_text import counted
-from flywheel.scoring.score_reading import ScoreReader
+from flywheel.scoring.scores import Scores
 from flywheel.verdict.misses import Cause, HeardInstead, MissedTerm, Misses, RowToHear
 
 __all__ = ["MISSED_SHOWN", "ROWS_SHOWN", "what_went_wrong"]
@@ -120,7 +120,7 @@ def _false_terms(inputs: LeaderboardInputs) -> list[str]:
     ]
 
 
-def _substitution_table(before: ScoreReader, after: ScoreReader | None) -> str:
+def _substitution_table(before: Scores, after: Scores | None) -> str:
     sides = [before.substitutions("held_out")]
     header = ["term", "heard by the baseline"]
     if after is not None:

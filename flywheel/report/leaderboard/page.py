@@ -47,11 +47,7 @@ _LEGEND_OF_CHANGES = (
 
 
 def render(inputs: LeaderboardInputs) -> str:
-    """The page as GitHub-flavoured markdown, ending in a line feed.
-
-    Raises:
-        ScoresError: scores are not of the shape that scoring writes.
-    """
+    """The page as GitHub-flavoured markdown, ending in a line feed."""
     answer = answer_of(inputs)
     top = [f"**{inline(answer.verdict)}** {inline(answer.finding)}".rstrip(), *map(inline, answer.numbers)]
     if worse := what_got_worse(inputs):

@@ -1,9 +1,9 @@
 """Section 12: what made these numbers."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from flywheel.files.markdown import inline, table
+from flywheel.files.records import Json
 from flywheel.report.leaderboard.inputs import LeaderboardInputs
 from flywheel.report.leaderboard.lines import section
 
@@ -16,10 +16,10 @@ def provenance(inputs: LeaderboardInputs) -> str:
     models = [("model", before.model)]
     if after is not None:
         models = [("model before", before.model), ("model after", after.model)]
-    facts: list[tuple[str, Any]] = [
+    facts: list[tuple[str, Json]] = [
         *models,
-        ("normaliser", before.normalizer),
-        ("published normaliser", inputs.published_before.normalizer),
+        ("normaliser", str(before.normalizer)),
+        ("published normaliser", str(inputs.published_before.normalizer)),
         *inputs.provenance.items(),
     ]
     return section(
@@ -45,7 +45,7 @@ def split_table(counts: Mapping[str, Mapping[str, int]]) -> str:
     return f"Rows of each subset:\n\n{table(['subset', *(inline(column) for column in columns)], rows)}"
 
 
-def shown_value(value: Any) -> str:
+def shown_value(value: Json) -> str:
     """A value of the provenance in a line, whatever it is: a text, a number, None, a list or a table of such."""
     if value is None:
         return "not known"

@@ -37,7 +37,7 @@ def all_rows(inputs: LeaderboardInputs) -> str:
     return section(
         "11. All rows, training rows included",
         f"How to read: for comparison only; the decision does not use it. {_PUBLISHED} Here is the same "
-        f"figure, scored as it was published ({inline(inputs.published_before.normalizer)}). A model that "
+        f"figure, scored as it was published ({inline(str(inputs.published_before.normalizer))}). A model that "
         "knows its training rows by heart looks good in it, too.",
         _relative_change(*inputs.published_both(lambda scores: scores.metric("all", "ker"))),
         ker_table("KER of", kers, trained=trained),

@@ -9,7 +9,7 @@ from flywheel.report.leaderboard.lines import difference_of
 from flywheel.scoring.comparison import KeywordChange, RateChange
 from flywheel.scoring.intervals import Estimate
 from flywheel.scoring.numbers_as_text import carries, change_in_points, missed_of, misses, negated
-from flywheel.scoring.score_reading import ScoreReader
+from flywheel.scoring.scores import Scores
 from flywheel.scoring.slices import HUMAN
 
 __all__ = ["SLICES_SHOWN", "SUBSETS_IN_WORDS", "ShownSlice", "SliceLine", "lines_of", "what_got_worse"]
@@ -182,8 +182,8 @@ def _risen(what: str, change: RateChange | KeywordChange) -> str:
 
 def _risen_counts(inputs: LeaderboardInputs) -> Iterator[tuple[str, bool]]:
     """Terms heard that nobody said, and quantities heard wrong: where there are more of them, as `_risen_rates`."""
-    counts: tuple[tuple[str, Callable[[ScoreReader, str], Estimate | None]], ...] = (
-        ("terms that nobody said, heard in", ScoreReader.false_insertions),
+    counts: tuple[tuple[str, Callable[[Scores, str], Estimate | None]], ...] = (
+        ("terms that nobody said, heard in", Scores.false_insertions),
         ("quantities heard wrong in", _wrong_doses),
     )
     after = inputs.after
@@ -197,6 +197,6 @@ def _risen_counts(inputs: LeaderboardInputs) -> Iterator[tuple[str, bool]]:
                 yield f"{what} {rows} {misses(first)} -> {missed_of(second)}", apart
 
 
-def _wrong_doses(scores: ScoreReader, name: str) -> Estimate | None:
+def _wrong_doses(scores: Scores, name: str) -> Estimate | None:
     doses = scores.doses(name)
     return None if doses is None else doses.rate

@@ -10,6 +10,7 @@ from flywheel.corpus.manifest import read_manifest, write_manifest
 from flywheel.cycle.page import cycle_headline, main, page_inputs, write_page
 from flywheel.files.atomic import read_json, write_json
 from flywheel.files.cycles import CycleFolder
+from flywheel.files.records import write_record
 from flywheel.pronunciation.lexicon import Pronunciation
 from flywheel.report.leaderboard import render
 from flywheel.speech.audition.judgements import Judgement
@@ -96,10 +97,9 @@ class TestWhatCounts:
         comparison = read_json(folder.comparison)
         for each in comparison["slices"].values():
             del each["by_category"]
-            for name in ("wer", "cer", "ser", "ker", "priority_ker"):
+            for name in {"wer", "cer", "ser", "ker", "priority_ker"} & each.keys():
                 for field in ("by_voice", "improvement", "p_holm"):
-                    if each[name] is not None:
-                        each[name].pop(field, None)
+                    each[name].pop(field, None)
         write_json(folder.comparison, comparison)
         decision = read_json(folder.decision)
         del decision["alternative"]
@@ -124,7 +124,7 @@ def audition(data: Path, policy: str) -> None:
         page=folder.audition / "index.html",
         verdicts=data / "verdicts.csv",
     )
-    write_json(state_file(folder), state.to_dict())
+    write_record(state_file(folder), state)
 
 
 class TestTheCommand:

@@ -12,9 +12,10 @@ from markdown_it import MarkdownIt
 
 from flywheel.corpus.manifest import read_manifest, write_manifest
 from flywheel.errors import FlywheelError
-from flywheel.files.atomic import read_json, read_jsonl, write_json, write_jsonl
-from flywheel.files.cycles import CycleFolder, EvalFolder, earlier_drops
-from flywheel.recognisers.evaluation import row_scores, score
+from flywheel.files.atomic import read_json, read_jsonl, write_jsonl
+from flywheel.files.cycles import CycleFolder, EvalFolder
+from flywheel.files.records import write_record
+from flywheel.recognisers.evaluation import read_scored_rows, score
 from flywheel.recognisers.registry import Registry
 from flywheel.report.history import (
     History,
@@ -29,7 +30,7 @@ from flywheel.report.history.turns import Measured
 from flywheel.scoring import CLINICAL, RowScore, compare, keyword_error_rate
 from flywheel.scoring.intervals import wilson
 from flywheel.scoring.numbers_as_text import missed_of
-from flywheel.verdict.decision import decide
+from flywheel.verdict.decision import decide, earlier_drops
 from tests.cycle_on_disk import baseline_cycle, evaluation
 
 
@@ -58,10 +59,12 @@ def turned(
             write_manifest(each.rows, [row for row in kept if row not in held_out[rows:]])
     listened(folder.baseline, "the base", misses_every=before, forgets=forgets)
     listened(folder.next, f"fine-tuned in {cycle}", misses_every=after, forgets=forgets)
-    compared = compare(row_scores(folder.baseline), row_scores(folder.next), priority_categories=("drug",))
+    compared = compare(
+        read_scored_rows(folder.baseline), read_scored_rows(folder.next), priority_categories=("drug",)
+    )
     decided = decide(compared, previous_drops=earlier_drops(data, cycle))
-    write_json(folder.comparison, compared.to_dict())
-    write_json(folder.decision, decided.to_dict())
+    write_record(folder.comparison, compared)
+    write_record(folder.decision, decided)
     if decided.promote:
         folder.adapted_model.write_bytes(f"the model of {cycle}".encode())
         Registry(data / "models").promote(
@@ -135,9 +138,10 @@ def test_rates_are_those_of_the_cycles_own_files(four: Path) -> None:
         assert turn.before.wer is not None
         assert turn.before.wer.value == scores["held_out"]["wer"]["value"]
         assert turn.before.general_wer is not None
-        assert turn.before.general_wer.as_dict() == {
-            bound: scores["general"]["wer"][bound] for bound in ("value", "low", "high", "n")
-        }
+        bounds = ("value", "low", "high", "n")
+        assert [getattr(turn.before.general_wer, bound) for bound in bounds] == [
+            scores["general"]["wer"][bound] for bound in bounds
+        ]
         assert turn.before.priority_ker is not None
         assert (
             turn.before.priority_ker.value
@@ -189,7 +193,7 @@ def test_a_history_knows_nothing_of_later_cycles(four: Path, tmp_path: Path) -> 
 
 
 def rows_of(folder: EvalFolder, ids: set[str]) -> list[RowScore]:
-    return [row for row in row_scores(folder) if row.id in ids]
+    return [row for row in read_scored_rows(folder) if row.id in ids]
 
 
 def test_cycles_are_compared_on_the_rows_that_all_of_them_hold_out(four: Path) -> None:
@@ -215,7 +219,7 @@ def test_what_general_speech_lost_over_all_cycles_is_added_up(data: Path) -> Non
     """Each cycle may be within its cap; from the first base to the last model it is what it is."""
     page = told(turned(data, "cycle5", 1, 9, forgets=True))
     first, last = CycleFolder(data, "cycle1").baseline, CycleFolder(data, "cycle5").next
-    general = {row.id for row in row_scores(last) if row.transcript.subset == "general"}
+    general = {row.id for row in read_scored_rows(last) if row.transcript.subset == "general"}
     whole = compare(rows_of(first, general), rows_of(last, general), priority_categories=()).general_wer
     assert page.history.turns[-1].decision.promote
     assert page.history.shared is not None
@@ -264,7 +268,15 @@ def rescored(folder: CycleFolder) -> None:
         pytest.param(
             without("decision.json"), "not finished: its models were compared, and", id="no decision"
         ),
-        pytest.param(edited("gate.json", "{", ""), "gate.json:2: not JSON", id="broken gate"),
+        pytest.param(edited("gate.json", "{", ""), "gate.json: not JSON", id="broken gate"),
+        pytest.param(
+            without("next/rows.parquet"), "earlier version; materialise next_eval of it again", id="no rows"
+        ),
+        pytest.param(
+            edited("baseline/scores.json", '"cer"', '"rec"'),
+            "slices.held_out.rec: found",
+            id="scores of another version",
+        ),
         pytest.param(edited("decision.json", '"no_change"', '"shrug"'), "found 'shrug'", id="unknown action"),
         pytest.param(
             edited("comparison.json", CLINICAL.label, "flywheel_clinical 0"),
@@ -310,10 +322,12 @@ def test_before_any_cycle_is_finished_the_page_says_so(tmp_path: Path) -> None:
     assert folder.history.with_suffix(".png").stat().st_size > 1000
 
 
-def test_a_cycle_without_its_table_of_results_is_an_error(data: Path) -> None:
+def test_a_cycle_whose_table_of_rows_is_damaged_is_an_error(data: Path) -> None:
     """It would be in every table but one."""
-    CycleFolder(data, "cycle2").next.results.unlink()
-    with pytest.raises(FlywheelError, match=r"cycle2/next/results\.csv: no such file; materialise"):
+    CycleFolder(data, "cycle2").next.scored_rows.write_bytes(b"PAR1")
+    with pytest.raises(
+        FlywheelError, match=r"cycle2/next/rows\.parquet: not a table.*; materialise next_eval"
+    ):
         read_history(CycleFolder(data, "cycle4"))
 
 

@@ -42,7 +42,7 @@ def provenance(inputs: LeaderboardInputs) -> Html:
     models = {"model": inputs.before.model}
     if inputs.after is not None:
         models = {"model before": inputs.before.model, "model after": inputs.after.model}
-    facts = {**models, "normaliser": inputs.before.normalizer, **inputs.provenance}
+    facts = {**models, "normaliser": str(inputs.before.normalizer), **inputs.provenance}
     lines = definitions(
         {name.replace("_", " "): shown_value(value) for name, value in facts.items()}, "provenance"
     )

@@ -1,11 +1,15 @@
 """Section 10: quantities that were heard wrong."""
 
+import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from flywheel.errors import FlywheelError
+from flywheel.files.records import plain, record_in
 from flywheel.report.leaderboard import LeaderboardInputs, render
-from flywheel.scoring.score_reading import ScoreReader, ScoresError
+from flywheel.scoring import Scores
 from flywheel.scoring.transcripts import Transcript
 from tests.leaderboard_page import DOSES, ROWS, page_of, read_page, trained_inputs, untrained
 
@@ -61,20 +65,23 @@ def test_without_quantities_the_page_says_so() -> None:
     ]
 
 
-def test_scores_of_an_earlier_version_have_no_doses(inputs: LeaderboardInputs) -> None:
-    held_out = {
-        name: value for name, value in inputs.baseline_scores["slices"]["held_out"].items() if name != "doses"
-    }
-    scores = {**inputs.baseline_scores, "slices": {"held_out": held_out}}
-    assert ScoreReader(scores).doses("held_out") is None
+def read(values: Any) -> Scores:
+    return record_in(json.dumps(values), Scores, "scores.json", "score again")
+
+
+def test_scores_without_doses_have_none(inputs: LeaderboardInputs) -> None:
+    values = plain(inputs.baseline_scores)
+    del values["slices"]["held_out"]["doses"]
+    assert read(values).doses("held_out") is None
 
 
 def test_doses_that_are_no_counts_are_refused(inputs: LeaderboardInputs) -> None:
-    held_out = inputs.baseline_scores["slices"]["held_out"]
-    broken = {**held_out, "doses": {**held_out["doses"], "tenfold": "many"}}
-    scores = {**inputs.baseline_scores, "slices": {"held_out": broken}}
-    with pytest.raises(ScoresError, match=r"held_out\.doses\.tenfold: found 'many'; allowed: a whole number"):
-        ScoreReader(scores).doses("held_out")
+    values = plain(inputs.baseline_scores)
+    values["slices"]["held_out"]["doses"]["tenfold"] = "many"
+    with pytest.raises(
+        FlywheelError, match=r"held_out\.doses\.tenfold: found 'many'; allowed: a valid integer"
+    ):
+        read(values)
 
 
 def test_the_base_hears_every_dose() -> None:

@@ -2,9 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import replace
-from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -13,6 +11,8 @@ from flywheel.errors import FlywheelError
 from flywheel.report.leaderboard import FIGURES, LeaderboardInputs
 from flywheel.report.leaderboard.figures import figure_description, figure_levels, render_figure, render_svg
 from flywheel.report.pages.drawings import THEME_COLOURS
+from flywheel.scoring.intervals import Estimate
+from flywheel.scoring.scores import Level
 from tests.leaderboard_page import ROWS, baseline_inputs, page_of
 
 NOTHING = [row for row in ROWS if row.subset == "train"]
@@ -23,12 +23,14 @@ def with_kers(field: str, kers: Mapping[str, tuple[int, int, int]]) -> Leaderboa
     inputs = page_of("trained")[0]
     changed = {}
     for place, name in enumerate(("baseline_scores", "next_scores")):
-        scores: Any = deepcopy(getattr(inputs, name))
-        scores["slices"]["held_out"]["by"][field] = {
-            level: {"ker": {"value": numbers[place] / numbers[2], "low": 0.1, "high": 0.9, "n": numbers[2]}}
+        scores = getattr(inputs, name)
+        held_out = scores.slices["held_out"]
+        levels = {
+            level: Level(held_out.wer, Estimate(numbers[place] / numbers[2], 0.1, 0.9, numbers[2]))
             for level, numbers in kers.items()
         }
-        changed[name] = scores
+        by = {**held_out.by, field: levels}
+        changed[name] = replace(scores, slices={**scores.slices, "held_out": replace(held_out, by=by)})
     return replace(inputs, **changed)
 
 

@@ -1,7 +1,6 @@
 """The page as a whole: the answer first, then the same sections in the same order, whatever the cycle came to."""
 
 import re
-from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +21,7 @@ from tests.leaderboard_page import (
     TERM,
     WRONG,
     baseline_inputs,
+    edited,
     gate_of,
     page_of,
     read_page,
@@ -168,11 +168,15 @@ def test_a_page_of_one_model_has_no_columns_for_a_second() -> None:
     ],
 )
 def test_whatever_was_heard_cannot_break_the_page(nasty: str) -> None:
-    changed = deepcopy(page_of("baseline")[0].baseline_scores)
-    inputs = replace(page_of("baseline")[0], baseline_scores=changed, provenance={"base": nasty})
-    held_out = changed["slices"]["held_out"]
-    held_out["substitutions"] = {"cefazolin": [{"heard": nasty, "count": 2}]}
-    held_out["by"]["term"] = {nasty: held_out["by"]["term"]["cefazolin"]}
+    def edit(values: dict[str, Any]) -> None:
+        held_out = values["slices"]["held_out"]
+        held_out["substitutions"] = {"cefazolin": [{"heard": nasty, "count": 2}]}
+        held_out["by"]["term"] = {nasty: held_out["by"]["term"]["cefazolin"]}
+
+    baseline = page_of("baseline")[0]
+    inputs = replace(
+        baseline, baseline_scores=edited(baseline.baseline_scores, edit), provenance={"base": nasty}
+    )
     page = read_page(render(inputs))
     shown = " ".join(nasty.split())
     assert page.headings == SECTIONS

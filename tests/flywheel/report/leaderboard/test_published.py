@@ -14,5 +14,5 @@ def test_the_figure_over_all_rows_is_the_published_one_and_labelled_as_such() ->
         counts == "All rows: 327 of 360 terms missed before, 113 of 360 after, a relative change of -65.4 %."
     )
     rates = page.lines(ALL_ROWS, 1)
-    published = inputs.baseline_published_scores["slices"]["all"]["wer"]
-    assert rates["WER, mean of the rows"]["before"] == f"{100 * published['macro']:.1f} % [no interval]"
+    published = inputs.baseline_published_scores.slices["all"].wer
+    assert rates["WER, mean of the rows"]["before"] == f"{100 * published.macro:.1f} % [no interval]"

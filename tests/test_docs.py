@@ -1,12 +1,12 @@
 """The documentation against the code: settings that are not described, files and links that are not there."""
 
 import ast
+import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields
 from importlib import import_module
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -279,5 +279,7 @@ def _all(tokens: list[Token]) -> Iterator[Token]:
 def _headings(page: Path, markdown: MarkdownIt) -> set[str]:
     """The anchors that GitHub gives to the headings of a page."""
     tokens = markdown.parse(page.read_text(encoding="utf-8"))
-    texts = [following.content for token, following in pairwise(tokens) if token.type == "heading_open"]
+    texts = [
+        following.content for token, following in itertools.pairwise(tokens) if token.type == "heading_open"
+    ]
     return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in texts}

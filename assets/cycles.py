@@ -12,6 +12,7 @@ from flywheel.errors import FlywheelError
 from flywheel.files.cycles import CycleFolder, CycleNameError, cycle_number
 from flywheel.files.steps import STEPS, CycleSteps
 from resources.data_folder import DataFolder
+from resources.run_process import PROCESS_TAG, this_process
 
 OWNERS = ["team:clinical-asr"]
 GPU_POOL = "gpu"
@@ -59,6 +60,7 @@ def cycle_step(context: Context) -> Iterator[str]:
     """
     context.instance.add_dynamic_partitions(str(CYCLES.name), [context.partition_key])
     _tag(context, CYCLE_TAG, context.partition_key)
+    _tag(context, PROCESS_TAG, this_process())
     try:
         yield context.partition_key
     except FlywheelError as error:

@@ -26,8 +26,7 @@ def is_gone(process: str) -> bool:
         return False
     try:
         found = psutil.Process(int(pid))
-        return (
-            found.status() == psutil.STATUS_ZOMBIE or abs(found.create_time() - float(began)) > _SAME_MOMENT
-        )
+        moved = abs(found.create_time() - float(began))
+        return bool(found.status() == psutil.STATUS_ZOMBIE or moved > _SAME_MOMENT)
     except psutil.NoSuchProcess:
         return True

@@ -82,10 +82,10 @@ def test_a_run_that_a_person_began_ends_and_says_why(
     assert not result.run_requests
     assert result.skip_reason == dg.SkipReason("1 run ended")
     assert status_of(instance, run) == after
-    messages = [
-        (record.event_log_entry.dagster_event.message if record.event_log_entry.dagster_event else "")
-        for record in instance.get_records_for_run(run.run_id).records
-    ]
+    events = (
+        record.event_log_entry.dagster_event for record in instance.get_records_for_run(run.run_id).records
+    )
+    messages = [event.message or "" for event in events if event is not None]
     assert any("the process of this run is gone" in message for message in messages)
 
 

@@ -12,7 +12,6 @@ from flywheel.cli.options import (
     add_normalizer,
     add_seed,
     add_terms,
-    command_parser,
     field_names,
     fraction,
     listed_terms,
@@ -45,11 +44,11 @@ from flywheel.scoring.numbers_as_text import (
     too_few_changes,
 )
 
-__all__ = ["parser", "run"]
+__all__ = ["EPILOG", "add_arguments", "run"]
 
 _SIGNIFICANCE = 0.05
 
-_EPILOG = f"""\
+EPILOG = f"""\
 {FILES}
 
 What is printed: each rate before and after, and the change in percentage points with its 95 % interval, from
@@ -59,20 +58,17 @@ its p corrected by Holm. The change clustered by voice is given where the rows h
 what to expect of other voices. Rows without a term are the control: if their WER rises, the recogniser forgot.
 
 Examples:
-  python -m flywheel compare manifest.jsonl before.jsonl after.jsonl
-  python -m flywheel compare cycle1/baseline/offline_hyps.jsonl cycle1/next/offline_hyps.jsonl
-  python -m flywheel compare ref.txt a.txt b.txt --terms terms.csv --require improvement --cap 0.01 --json
+  flywheel compare manifest.jsonl before.jsonl after.jsonl
+  flywheel compare cycle1/baseline/offline_hyps.jsonl cycle1/next/offline_hyps.jsonl
+  flywheel compare ref.txt a.txt b.txt --terms terms.csv --require improvement --cap 0.01 --json
 
 Exit codes: 0 compared, and everything that was asked for holds; 1 something that was asked for does not hold
 (--require, --cap); 2 wrong use, or a file that cannot be read or paired."""
 
 
-def parser() -> argparse.ArgumentParser:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line."""
-    parser = command_parser(
-        "compare", "Two recognisers on the same rows: what changed, and how sure that is.", _EPILOG
-    )
-    parser.usage = "python -m flywheel compare [options] [REFERENCES] BEFORE AFTER"
+    parser.usage = "%(prog)s [options] [REFERENCES] BEFORE AFTER"
     parser.add_argument(
         "files",
         type=Path,
@@ -102,7 +98,6 @@ def parser() -> argparse.ArgumentParser:
     )
     add_fields(parser)
     add_json(parser)
-    return parser
 
 
 def run(options: argparse.Namespace) -> int:

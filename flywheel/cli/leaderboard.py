@@ -11,7 +11,6 @@ from flywheel.cli.options import (
     add_json,
     add_seed,
     add_terms,
-    command_parser,
     field_names,
     listed_terms,
 )
@@ -29,13 +28,13 @@ from flywheel.scoring.scores import Scores
 from flywheel.scoring.slices import slices_of
 from flywheel.verdict.decision import decide
 
-__all__ = ["parser", "run"]
+__all__ = ["EPILOG", "add_arguments", "run"]
 
 _PAGE = "leaderboard"
 # A page is of a cycle; hypotheses from elsewhere are of the first.
 _CYCLE = 1
 
-_EPILOG = f"""\
+EPILOG = f"""\
 {FILES}
 
 Written is leaderboard.md with its figures, and leaderboard.html, one file that needs nothing beside it. With
@@ -44,16 +43,15 @@ Written is leaderboard.md with its figures, and leaderboard.html, one file that 
 The page is about terms: a field `term`, or --terms. There is no gate, and nothing is trained.
 
 Examples:
-  python -m flywheel leaderboard --before transcribed.jsonl --terms terms.csv --output page/
-  python -m flywheel leaderboard --references manifest.jsonl --before a.csv --after b.csv --terms terms.csv \\
+  flywheel leaderboard --before transcribed.jsonl --terms terms.csv --output page/
+  flywheel leaderboard --references manifest.jsonl --before a.csv --after b.csv --terms terms.csv \\
     --output page/
 
 Exit codes: 0 written, whatever it says; 2 wrong use, or a file that cannot be read or paired."""
 
 
-def parser() -> argparse.ArgumentParser:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line."""
-    parser = command_parser("leaderboard", "The page that says whether to keep a model.", _EPILOG)
     parser.add_argument(
         "--references", type=Path, metavar="FILE", help="what was said; else BEFORE holds both texts"
     )
@@ -74,7 +72,6 @@ def parser() -> argparse.ArgumentParser:
     add_seed(parser)
     add_fields(parser)
     add_json(parser)
-    return parser
 
 
 def run(options: argparse.Namespace) -> int:

@@ -1,25 +1,24 @@
-"""What the commands that read references and hypotheses have in common on their command lines."""
+"""Options that several commands have."""
 
 import argparse
-import textwrap
 from collections.abc import Mapping
-from itertools import groupby
 from pathlib import Path
 
 from flywheel.cli.foreign_files import HYPOTHESIS_FIELDS, ID_FIELDS, REFERENCE_FIELDS
 from flywheel.cli.pairing import FieldNames
 from flywheel.cli.spoken_terms import read_terms
+from flywheel.files.cycles import data_folder
 from flywheel.scoring.normalizers import CLINICAL, NORMALIZERS
 
 __all__ = [
     "FILES",
+    "add_data",
     "add_fields",
     "add_json",
     "add_normalizer",
     "add_seed",
     "add_terms",
     "at_least_one",
-    "command_parser",
     "field_names",
     "fraction",
     "listed_terms",
@@ -36,29 +35,21 @@ could be either are refused."""
 _SEED_DIGITS = 18  # of any 64 bits
 
 
-class _HelpFormatter(argparse.HelpFormatter):
-    """Fills paragraphs to the width of the terminal, and leaves indented lines as they are."""
-
-    def _fill_text(self, text: str, width: int, indent: str) -> str:
-        blocks = groupby(text.split("\n"), key=lambda line: not line or line.startswith("  "))
-        return "\n".join(
-            line
-            for is_kept, lines in blocks
-            for line in (lines if is_kept else textwrap.wrap(" ".join(lines), width))
-        )
-
-
-def command_parser(name: str, summary: str, epilog: str) -> argparse.ArgumentParser:
-    """A parser whose help ends in `epilog`: paragraphs, and indented lines that keep their ends."""
-    return argparse.ArgumentParser(
-        prog=f"python -m flywheel {name}", description=summary, epilog=epilog, formatter_class=_HelpFormatter
-    )
-
-
 def add_json(parser: argparse.ArgumentParser) -> None:
     """`--json`."""
     parser.add_argument(
         "--json", action="store_true", help="one JSON document on standard output; notes go to standard error"
+    )
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """`--data`."""
+    parser.add_argument(
+        "--data",
+        type=data_folder,
+        default=data_folder(),
+        metavar="DIR",
+        help="the data folder; else FLYWHEEL_DATA, else ./data",
     )
 
 

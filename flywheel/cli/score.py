@@ -14,7 +14,6 @@ from flywheel.cli.options import (
     add_seed,
     add_terms,
     at_least_one,
-    command_parser,
     field_names,
     listed_terms,
 )
@@ -38,13 +37,13 @@ from flywheel.scoring.row_table import write_rows
 from flywheel.scoring.rows import RowScore
 from flywheel.scoring.scores import ErrorRate, NormalizerName, Rates, Scores
 
-__all__ = ["parser", "run"]
+__all__ = ["EPILOG", "add_arguments", "run"]
 
 _LEVELS_SHOWN = 12
 _EVERY_ROW = "every row"
 _PAGE_WIDTH = 120
 
-_EPILOG = f"""\
+EPILOG = f"""\
 {FILES}
 
 What is printed: WER and CER (micro: errors of all rows by words or characters of all references), SER, and KER,
@@ -54,18 +53,17 @@ is over these mentions, so that its n can be larger than the number of rows. Whe
 cycle's have, breakdowns are of the held-out rows alone.
 
 Examples:
-  python -m flywheel score transcribed.jsonl
-  python -m flywheel score manifest.jsonl hypotheses.csv --by speaker
-  python -m flywheel score ref.txt hyp.txt --terms terms.csv --json
-  python -m flywheel score manifest.jsonl hypotheses.jsonl --output scores/
-  python -m flywheel score transcribed.jsonl --show 5
+  flywheel score transcribed.jsonl
+  flywheel score manifest.jsonl hypotheses.csv --by speaker
+  flywheel score ref.txt hyp.txt --terms terms.csv --json
+  flywheel score manifest.jsonl hypotheses.jsonl --output scores/
+  flywheel score transcribed.jsonl --show 5
 
 Exit codes: 0 scored; 2 wrong use, or a file that cannot be read or paired."""
 
 
-def parser() -> argparse.ArgumentParser:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line."""
-    parser = command_parser("score", "WER, CER, SER and KER of one recogniser, with intervals.", _EPILOG)
     parser.add_argument("references", type=Path, metavar="REFERENCES", help="what was said")
     parser.add_argument(
         "hypotheses",
@@ -101,7 +99,6 @@ def parser() -> argparse.ArgumentParser:
     )
     add_fields(parser)
     add_json(parser)
-    return parser
 
 
 def run(options: argparse.Namespace) -> int:

@@ -18,7 +18,7 @@ from flywheel.cli.manifest_lines import (
     read_lines,
     row_of,
 )
-from flywheel.cli.options import add_json, add_seed, add_terms, command_parser, fraction, listed_terms
+from flywheel.cli.options import add_json, add_seed, add_terms, fraction, listed_terms
 from flywheel.cli.terminal import notes, print_json, table, titled
 from flywheel.corpus.manifest import MEASURED_ONLY, SUBSETS, ManifestRow, described
 from flywheel.corpus.split.leaks import LeakCheck, check_leaks
@@ -30,14 +30,14 @@ from flywheel.files.records import plain, read_record, write_record
 from flywheel.scoring.numbers_as_text import counted, listed
 from flywheel.scoring.term_matching import TermFinder, bare_words
 
-__all__ = ["parser", "run"]
+__all__ = ["EPILOG", "add_arguments", "run"]
 
 _DEFAULTS = SplitSettings()
 _ALWAYS_WRITTEN = ("train", "development", "validation")
 _TAKEN_OVER = ("text", "duration", "entity_category")
 _LEAKS_SHOWN = 5
 
-_EPILOG = """\
+EPILOG = """\
 MANIFEST is a NeMo manifest: `audio_filepath`, `text`, `duration`. What makes the split better, where it is there:
 `term` and `entity_category` (both or neither: without them a row is general speech), `voice_id` or `speaker`, and
 `synthesis_group`, the same for all rows that differ in added noise alone. Where no row has a term, --terms gives each
@@ -54,16 +54,15 @@ Rows without a term are divided by sentence: --replay of them is trained on, the
 without any term that is all, and train.jsonl and general.jsonl are its two sides.
 
 Examples:
-  python -m flywheel split manifest.jsonl --output splits/ --terms terms.csv
-  python -m flywheel split manifest.jsonl --output splits/ --unseen-voice nurse-07 --unseen-terms 0.2
-  python -m flywheel split larger.jsonl --output splits2/ --earlier splits/split.json
+  flywheel split manifest.jsonl --output splits/ --terms terms.csv
+  flywheel split manifest.jsonl --output splits/ --unseen-voice nurse-07 --unseen-terms 0.2
+  flywheel split larger.jsonl --output splits2/ --earlier splits/split.json
 
 Exit codes: 0 split, and no leaks; 1 split, but something leaks; 2 wrong use, or a manifest that cannot be split."""
 
 
-def parser() -> argparse.ArgumentParser:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line."""
-    parser = command_parser("split", "Training, development and held-out rows, without leaks.", _EPILOG)
     parser.add_argument("manifest", type=Path, metavar="MANIFEST")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="where the manifests go")
     for option, default, what in (
@@ -94,7 +93,6 @@ def parser() -> argparse.ArgumentParser:
     add_terms(parser)
     add_seed(parser, default=_DEFAULTS.seed, of="another one gives another split")
     add_json(parser)
-    return parser
 
 
 def run(options: argparse.Namespace) -> int:

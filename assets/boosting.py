@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from assets.cycles import CYCLES, EVAL_POOL, OWNERS, making
+from assets.cycles import CYCLES, EVAL_POOL, OWNERS, cycle_step, making
 from assets.evaluation import (
     SECOND_COUNT,
     EvaluationConfig,
@@ -16,6 +16,7 @@ from assets.evaluation import (
 from assets.rented import left_running_spec, rented_step
 from assets.splits import split
 from flywheel.files.cycles import CycleFolder
+from flywheel.files.steps import CycleSteps
 from flywheel.recognisers.bases import read_base
 from flywheel.recognisers.boosting import BoostingSettings, Search, boost
 from flywheel.report.leaderboard import how_strength_was_chosen
@@ -72,22 +73,30 @@ def boosted_eval(
     context: dg.AssetExecutionContext, config: BoostingConfig, data: DataFolder, compute: Compute
 ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
     """Choose a strength, transcribe the baseline's rows with it, and score them."""
+    if not config.enabled:
+        yield from rented_step("boosted_eval", lambda: _not_measured(context, data))
+        return
     with making(context, data, "boosted_eval") as folder:
         yield from rented_step("boosted_eval", lambda: _boosted(context, config, compute, folder))
+
+
+def _not_measured(context: dg.AssetExecutionContext, data: DataFolder) -> dg.MaterializeResult:
+    """What an earlier run measured would stand on the page as if this run had."""
+    with cycle_step(context) as cycle:
+        folder = data.cycle(cycle)
+        folder.boosting.unlink(missing_ok=True)
+        CycleSteps(folder).forget("boosted_eval")
+    return dg.MaterializeResult(
+        metadata={"answer": "not measured: `enabled` is false"},
+        check_results=[
+            dg.AssetCheckResult(check_name=SECOND_COUNT, passed=True, description="Nothing was measured."),
+        ],
+    )
 
 
 def _boosted(
     context: dg.AssetExecutionContext, config: BoostingConfig, compute: Compute, folder: CycleFolder
 ) -> dg.MaterializeResult:
-    if not config.enabled:
-        # What an earlier run measured would stand on the page as if this run had.
-        folder.boosting.unlink(missing_ok=True)
-        return dg.MaterializeResult(
-            metadata={"answer": "not measured: `enabled` is false"},
-            check_results=[
-                dg.AssetCheckResult(check_name=SECOND_COUNT, passed=True, description="Nothing was measured.")
-            ],
-        )
     boosting, done = boost(
         read_base(folder.base_model),
         folder,

@@ -66,7 +66,7 @@ def _joined_before(folder: CycleFolder, data: DataFolder) -> tuple[ManifestRow, 
     before = newest_with(folder, "recordings")
     rows = () if before is None else read_cached_rows(before.recordings, data.speech)
     # Of a damaged file nothing is left: what it held is still in the drop folder, and is looked at again.
-    if CycleSteps(folder).is_current("recordings"):
+    if CycleSteps(folder).is_as_left("recordings", folder.recordings):
         rows = (*rows, *read_cached_rows(folder.recordings, data.speech))
     return tuple({row.id: row for row in rows}.values())
 

@@ -28,6 +28,7 @@ from flywheel.scoring.comparison import compare
 from flywheel.scoring.intervals import wilson
 from flywheel.verdict.decision import decide
 from flywheel.verdict.gate import GateSettings, evaluate_gate
+from tests.stamps import stamped
 
 TERMS = {
     "drug": ("cefazolin", "metoprolol", "apixaban", "enoxaparin", "amiodarone", "rivaroxaban"),
@@ -169,6 +170,7 @@ def baseline_cycle(
     )
     assert gate.open == (minimum_rows <= 108), gate.advice
     write_record(folder.gate, gate)
+    stamped(folder)
     if page:
         write_page(folder)
     return folder
@@ -206,5 +208,6 @@ def trained_cycle(data: Path, cycle: str = "cycle1", *, boosted: bool = False) -
     Registry(data / "models").promote(
         folder.adapted_model, cycle=cycle, base_model=BUNDLED, decision=" ".join(decision.reasons)
     )
+    stamped(folder)
     write_page(folder)
     return folder

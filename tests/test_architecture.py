@@ -17,9 +17,10 @@ SLOW = (
     "boto3",
     "hume",
     "httpx",
+    "jinja2",
+    "jiwer",
     "lhotse",
     "pandas",
-    "jiwer",
     "matplotlib",
     "scipy",
     "wandb",
@@ -124,7 +125,8 @@ def test_what_runs_a_job_elsewhere_needs_python_alone(imports: list[Import]) -> 
 
 
 @pytest.mark.parametrize(
-    "package", ["boto3", "httpx", "hume", "jiwer", "lhotse", "matplotlib", "pandas", "scipy", "wandb"]
+    "package",
+    ["boto3", "httpx", "hume", "jinja2", "jiwer", "lhotse", "matplotlib", "pandas", "scipy", "wandb"],
 )
 def test_slow_packages_are_imported_where_they_are_used(imports: list[Import], package: str) -> None:
     at_load = [

@@ -1,6 +1,7 @@
 """The documentation against the code: settings that are not described, files and links that are not there."""
 
 import ast
+import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -275,8 +276,6 @@ def _headings(page: Path, markdown: MarkdownIt) -> set[str]:
     """The anchors that GitHub gives to the headings of a page."""
     tokens = markdown.parse(page.read_text(encoding="utf-8"))
     texts = [
-        following.content
-        for token, following in zip(tokens, tokens[1:], strict=False)
-        if token.type == "heading_open"
+        following.content for token, following in itertools.pairwise(tokens) if token.type == "heading_open"
     ]
     return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in texts}

@@ -17,7 +17,8 @@ from flywheel.recognisers.boosting import Boosting, read_boosting
 from flywheel.recognisers.evaluation import TranscriptionRecord, read_scores
 from flywheel.recognisers.nemo_asr import TrainingRecord
 from flywheel.report.leaderboard import FIGURES, LeaderboardInputs, Stage, headline, render, render_figure
-from flywheel.report.leaderboard.html import players_of, render_html
+from flywheel.report.leaderboard.html import render_html
+from flywheel.report.leaderboard.players import players_of
 from flywheel.scoring.comparison import Comparison
 from flywheel.scoring.scores import Scores
 from flywheel.verdict.decision import Decision
@@ -153,8 +154,8 @@ def _misses(folder: CycleFolder, model: str) -> Misses | None:
 
 
 def _in_its_folder(audio: str) -> str:
-    """`speech/<name>.wav`, as it lies in the data folder: the same wherever that is, for a page is passed on and a data
-    folder moves, and the folders of a machine are nobody's business."""
+    """`speech/<name>.wav`, as it lies in the data folder: the same wherever that is, because pages are passed on
+    and data folders move, and a machine's folders are nobody's business."""
     path = Path(audio)
     return f"{path.parent.name}/{path.name}"
 

@@ -29,8 +29,8 @@ def content_of_file(path: Path) -> str:
     """The SHA-256 of what a file says, wherever the data folder lies.
 
     Of a model it is that of its weights and settings, see `model_content`; of JSON and JSON Lines that of their text,
-    whatever folder their audio lies in and wherever a model's file does. What has the same size and time of change as before in this
-    process is not read again.
+    whatever folder their audio lies in and wherever a model's file does. What has the same size and time of change as
+    before in this process is not read again.
     """
     found = path.stat()
     return _content(path, found.st_size, found.st_mtime_ns, found.st_ino)

@@ -158,9 +158,22 @@ class CycleSteps:
             ),
         )
 
+    def forget(self, step: str) -> None:
+        """`step` is not made any more: what an earlier run left of it counts for nothing."""
+        self._file(step).unlink(missing_ok=True)
+
     def is_current(self, step: str) -> bool:
         """Whether `step` is there and of what the cycle has now."""
         return self.why_not(step) is None
+
+    def is_as_left(self, step: str, file: Path) -> bool:
+        """Whether one file of `step` is what that step left, whatever became of the others."""
+        try:
+            stamp = read_record(self._file(step), Stamp)
+        except FlywheelError:
+            return False
+        name = file.relative_to(self.folder.root).as_posix()
+        return file.is_file() and stamp.files.get(name) == self._content_of(name)
 
     def was_made(self, step: str) -> bool:
         """Whether a run has come as far as `step`, whatever became of its files."""
@@ -170,9 +183,13 @@ class CycleSteps:
 
     def require(self, step: str) -> None:
         """Raises `StepNotCurrent` where `step` is not current: the reason, and the asset to materialise again."""
-        if (fault := self._fault(step)) is not None:
-            reason, asset = fault
-            raise StepNotCurrent(f"{self.folder.cycle}: {reason}; materialise {asset} again")
+        if (problem := self.problem(step)) is not None:
+            raise StepNotCurrent(f"{self.folder.cycle}: {problem}")
+
+    def problem(self, step: str) -> str | None:
+        """Why `step` is not current, and the asset to materialise again; None where it is."""
+        fault = self._fault(step)
+        return None if fault is None else f"{fault[0]}; materialise {fault[1]} again"
 
     def why_not(self, step: str) -> str | None:
         """Why `step` is not current, in a sentence without a full stop; None where it is."""

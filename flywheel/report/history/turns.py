@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeAlias
 
 from flywheel.errors import FlywheelError
-from flywheel.files.cycles import CycleFolder, EvalFolder, cycle_name, cycle_number, earlier_cycles, made_by
+from flywheel.files.cycles import CycleFolder, cycle_name, cycle_number, earlier_cycles
 from flywheel.files.records import read_record
 from flywheel.files.steps import CycleSteps
 from flywheel.recognisers.evaluation import read_scores
@@ -101,8 +100,8 @@ def read_turns(folder: CycleFolder) -> tuple[tuple[Turn, ...], tuple[LeftOut, ..
     left_out += [
         LeftOut(
             turn.folder.cycle,
-            f"scored with {turn.normalizer}, the newest cycle with {normalizer}; materialise baseline_eval, "
-            "next_eval and decision of it again: what was heard is kept, and only scored anew",
+            f"scored with {turn.normalizer}, but the newest cycle with {normalizer}; materialise its baseline_eval, "
+            "next_eval and decision again: transcripts are kept and only scored again",
         )
         for turn in turns
         if turn.normalizer != normalizer
@@ -127,12 +126,10 @@ def _without_folder(present: Sequence[int], last: int) -> list[LeftOut]:
 
 def _turn(folder: CycleFolder) -> Turn:
     """Raises `FlywheelError` saying what a cycle lacks, or what is wrong with its files."""
-    steps = CycleSteps(folder)
-    steps.require("baseline_eval")
-    steps.require("gate")
+    _require(folder, "baseline_eval")
+    _require(folder, "gate")
     scores = read_scores(folder.baseline)
     gate = read_record(folder.gate, GateDecision)
-    _require_rows(folder.baseline)
     if not gate.open:
         return Turn(
             folder=folder,
@@ -144,8 +141,7 @@ def _turn(folder: CycleFolder) -> Turn:
             ),
             decision=not_trained(gate),
         )
-    steps.require("decision")
-    _require_rows(folder.next)
+    _require(folder, "decision")
     return _trained(folder, scores, read_record(folder.comparison, Comparison))
 
 
@@ -153,7 +149,7 @@ def _trained(folder: CycleFolder, scores: Scores, comparison: Comparison) -> Tur
     if comparison.normalizer != str(scores.normalizer):
         raise FlywheelError(
             f"its baseline is scored with {scores.normalizer}, its comparison with {comparison.normalizer}; "
-            "materialise next_eval and decision of it again"
+            "materialise its next_eval and decision again"
         )
     ker, general = comparison.priority_ker, comparison.general_wer
     held_out = comparison.slices.get("held_out")
@@ -180,15 +176,6 @@ def _difference(change: _Change) -> Estimate:
     return negated(change.absolute_drop) if isinstance(change, KeywordChange) else change.difference
 
 
-def _require_rows(evaluation: EvalFolder) -> None:
-    """Cycles are set beside each other on the rows that they share."""
-    if not evaluation.scored_rows.exists():
-        raise FlywheelError(
-            f"{evaluation.scored_rows}: no such file: it was scored by an earlier version; materialise "
-            f"{made_by(evaluation.scored_rows)} of it again: what was heard is kept, and only scored anew"
-        )
-
-
-def _require(path: Path, lacking: str) -> None:
-    if not path.exists():
-        raise FlywheelError(f"not finished: {lacking} ({path.name} is missing)")
+def _require(folder: CycleFolder, step: str) -> None:
+    if (problem := CycleSteps(folder).problem(step)) is not None:
+        raise FlywheelError(problem)

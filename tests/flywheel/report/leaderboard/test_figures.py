@@ -8,9 +8,9 @@ from xml.etree import ElementTree
 import pytest
 
 from flywheel.errors import FlywheelError
+from flywheel.report.figures import COLOUR_NAMES
 from flywheel.report.leaderboard import FIGURES, LeaderboardInputs
 from flywheel.report.leaderboard.figures import figure_description, figure_levels, render_figure, render_svg
-from flywheel.report.pages.drawings import THEME_COLOURS
 from flywheel.scoring.intervals import Estimate
 from flywheel.scoring.scores import Level
 from tests.leaderboard_page import ROWS, baseline_inputs, page_of
@@ -56,7 +56,7 @@ def test_drawings_stand_on_one_page_together(stage: str) -> None:
     together = "".join(drawings)
     # Nothing but names of the theme: no colour of its own.
     assert not re.findall(r"#[0-9a-f]{6}", together)
-    assert set(re.findall(r"var\((--\w+)\)", together)) <= set(THEME_COLOURS.values())
+    assert set(re.findall(r"var\((--\w+)\)", together)) <= set(COLOUR_NAMES.values())
     ids = re.findall(r' id="([^"]+)"', together)
     assert len(ids) == len(set(ids))
     assert set(re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', together)) <= {(each, "") for each in ids} | {

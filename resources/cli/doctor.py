@@ -20,8 +20,8 @@ _SUBJECTS = (*SERVICES, *BACKENDS)
 
 EPILOG = """\
 One line for each thing, of this machine, of each service and of each compute backend. Nothing is started and nothing is
-paid for: a key is tried with a call that is free. The machine, the services that are switched on and the backend that is
-chosen are always looked at, even if only others are asked for, because the exit code is about them.
+paid for: a key is tried with a call that is free. The machine, the services that are switched on and the backend in use
+are always looked at, even if you ask only for others, because the exit code is about them.
 
 Examples:
   flywheel doctor

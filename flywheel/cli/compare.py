@@ -51,10 +51,10 @@ _SIGNIFICANCE = 0.05
 EPILOG = f"""\
 {FILES}
 
-What is printed: each rate before and after, and the change in percentage points with its 95 % interval, from
-pairs of rows resampled by term (by sentence without a term); `better` is the probability of improvement: the share
-of resamples in which the rate fell, a tie counting half. For KER also an exact McNemar test, and each category with
-its p corrected by Holm. The change clustered by voice is given where the rows have `voice_id` or `speaker`: it says
+It prints each rate before and after, and the change in percentage points with its 95 % interval. Pairs of rows are
+resampled by term, or by sentence where a row has no term. `better` is the probability of improvement: the share of
+resamples in which the rate fell, where a tie counts half. KER also gets an exact McNemar test, and each category its
+p corrected by Holm. Where the rows have `voice_id` or `speaker`, the change is clustered by voice, too, which says
 what to expect of other voices. Rows without a term are the control: if their WER rises, the recogniser forgot.
 
 Examples:
@@ -83,8 +83,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--require",
         choices=("improvement",),
         help=(
-            f"exit 1 unless the KER fell with p < {_SIGNIFICANCE} by McNemar's test and its interval over terms is "
-            "below 0; without terms, unless the whole interval of the change of WER is"
+            f"exit 1 unless KER fell with p < {_SIGNIFICANCE} in McNemar's test and the interval of its change over "
+            "terms lies below 0; without terms, unless the interval of the change of WER does"
         ),
     )
     parser.add_argument(
@@ -92,8 +92,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=fraction,
         metavar="FRACTION",
         help=(
-            "exit 1 where the WER of the rows without a term may have risen by more: the upper end of its interval "
-            "counts; 0.01 is 1 point"
+            "exit 1 if the WER of the rows without a term may have risen by more than this; what counts is the upper "
+            "end of the interval, and 0.01 is 1 point"
         ),
     )
     add_fields(parser)

@@ -37,10 +37,10 @@ _CYCLE = 1
 EPILOG = f"""\
 {FILES}
 
-Written is leaderboard.md with its figures, and leaderboard.html, one file that needs nothing beside it. With
---after it holds the comparison and the decision: keep the new recogniser if it misses significantly fewer terms, by
-20 % or more, and the WER of the rows without a term rises by no more than 1 point at the upper end of its interval.
-The page is about terms: a field `term`, or --terms. There is no gate, and nothing is trained.
+It writes leaderboard.md with its figures, and leaderboard.html, one file that needs nothing beside it. With --after
+the page also holds the comparison and the decision: keep the new recogniser if it misses significantly fewer terms, by
+20 % or more, and if the WER of the rows without a term rises by no more than 1 point at the upper end of its interval.
+The page is about terms, so the rows need a field `term`, or you give --terms. There is no gate, and nothing is trained.
 
 Examples:
   flywheel leaderboard --before transcribed.jsonl --terms terms.csv --output page/
@@ -53,22 +53,31 @@ Exit codes: 0 written, whatever it says; 2 wrong use, or a file that cannot be r
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line."""
     parser.add_argument(
-        "--references", type=Path, metavar="FILE", help="what was said; else BEFORE holds both texts"
+        "--references",
+        type=Path,
+        metavar="FILE",
+        help="what was said; leave it out if --before holds both texts",
     )
     parser.add_argument(
         "--before", type=Path, required=True, metavar="FILE", help="what the recogniser heard"
     )
-    parser.add_argument("--after", type=Path, metavar="FILE", help="what the new one heard of the same rows")
+    parser.add_argument(
+        "--after", type=Path, metavar="FILE", help="what the new recogniser heard of the same rows"
+    )
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="where the page goes")
     parser.add_argument(
         "--priority",
         action="append",
         metavar="CATEGORY",
-        help="the entity category that the decision looks at; repeatable; else all of the held-out rows'",
+        help="an entity category that the decision looks at; can be repeated (default: every one that is held out)",
     )
     add_terms(parser)
-    parser.add_argument("--model-before", metavar="NAME", help="what the page calls it; else the file's name")
-    parser.add_argument("--model-after", metavar="NAME", help="likewise")
+    parser.add_argument(
+        "--model-before",
+        metavar="NAME",
+        help="what the page calls the recogniser (default: the name of its file)",
+    )
+    parser.add_argument("--model-after", metavar="NAME", help="the same for the new recogniser")
     add_seed(parser)
     add_fields(parser)
     add_json(parser)

@@ -25,11 +25,11 @@ __all__ = [
 ]
 
 FILES = """\
-Files: JSON Lines (a NeMo manifest, or what its transcription scripts write), CSV with a header (comma, semicolon
-or tab), Kaldi's `text` (id, then words) or sclite's `.trn` (words, then the id in brackets), all in UTF-8. Rows
-are paired by id, in any order; of a path its file name without suffix counts, where that is unique. A row without
-a hypothesis counts as heard empty, and is named. Hypotheses of unknown rows, ids that occur twice, and fields that
-could be either are refused."""
+Files are JSON Lines (a NeMo manifest, or what its transcription scripts write), CSV with a header (commas, semicolons
+or tabs), Kaldi's `text` (an id, then words) or sclite's `.trn` (words, then the id in brackets), all in UTF-8. Rows
+are paired by id, in any order. Where the id is a path, its file name without the suffix is enough if it is unique. A
+row without a hypothesis counts as heard empty, and is named. It is an error if a hypothesis belongs to no row, if an
+id occurs twice, or if it is not clear which field holds what."""
 
 
 _SEED_DIGITS = 18  # of any 64 bits
@@ -49,7 +49,7 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         type=data_folder,
         default=data_folder(),
         metavar="DIR",
-        help="the data folder; else FLYWHEEL_DATA, else ./data",
+        help="the data folder (default: FLYWHEEL_DATA, or ./data)",
     )
 
 
@@ -65,7 +65,8 @@ def add_fields(parser: argparse.ArgumentParser) -> None:
             action="append",
             default=[],
             metavar="FIELD",
-            help=f"the field that {what}; repeatable, the first that a file has; else {', '.join(names)}",
+            help=f"the field that {what}; give several and the first that a file has counts (default: "
+            f"{', '.join(names)})",
         )
 
 
@@ -76,8 +77,8 @@ def add_terms(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help=(
-            "the terms to look for: a CSV with `term` and perhaps `entity_category`, or a term a line; gives the "
-            "rows their terms where no row has a `term`"
+            "the terms to look for: a CSV with `term` and, if you like, `entity_category`, or one term a line; used "
+            "where no row has a field `term`"
         ),
     )
 
@@ -88,15 +89,18 @@ def add_normalizer(parser: argparse.ArgumentParser) -> None:
         "--normalizer",
         choices=sorted(NORMALIZERS),
         default=CLINICAL.name,
-        help="what both texts go through before they are compared; %(default)s unless told otherwise",
+        help="how both texts are normalised before they are compared (default: %(default)s)",
     )
 
 
 def add_seed(
-    parser: argparse.ArgumentParser, *, default: int = 42, of: str = "of the intervals' bootstrap"
+    parser: argparse.ArgumentParser,
+    *,
+    default: int = 42,
+    of: str = "the seed of the bootstrap that gives the intervals",
 ) -> None:
     """`--seed`."""
-    parser.add_argument("--seed", type=_seed, default=default, help=f"{of}; %(default)s")
+    parser.add_argument("--seed", type=_seed, default=default, help=f"{of} (default: %(default)s)")
 
 
 def _seed(text: str) -> int:

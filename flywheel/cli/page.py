@@ -12,8 +12,8 @@ from flywheel.speech.audition.policy import read_state
 __all__ = ["EPILOG", "add_arguments", "run"]
 
 EPILOG = """\
-What is printed is the headline of the cycle's page and the paths of the page, as markdown and as HTML. Of a cycle that
-waits for a person to judge pronunciations, it is what to judge and where.
+It prints the headline of the cycle's page and where the page lies, as markdown and as HTML. If the cycle waits for
+someone to judge pronunciations, it says what to judge and where.
 
 Examples:
   flywheel page
@@ -25,7 +25,7 @@ Exit codes: 0 there is a page, or the cycle waits for verdicts; 2 wrong use, or 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line."""
-    parser.add_argument("cycle", nargs="?", metavar="CYCLE", help="cycle1, cycle2, ...; else the newest")
+    parser.add_argument("cycle", nargs="?", metavar="CYCLE", help="cycle1, cycle2, ... (default: the newest)")
     add_data(parser)
 
 

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--keep",
         type=int,
         metavar="N",
-        help=f"how many cycles keep their audio; else {KEEP_VARIABLE}, else 3",
+        help=f"how many cycles keep their audio (default: {KEEP_VARIABLE}, or 3)",
     )
     parser.add_argument("--dry-run", action="store_true", help="only say what would be removed")
     parser.add_argument("--paid", action="store_true", help="remove bought speech, too")

@@ -22,14 +22,14 @@ _LINE = re.compile(r"line (\d+)")
 
 EPILOG = f"""\
 MANIFEST is JSON Lines in UTF-8, one object a row, as NeMo reads it: `audio_filepath`, `text`, `duration` in seconds,
-for a part of a file also `offset`; other fields are let be. Looked at is: JSON and encoding; that each row has its
-fields, of the right kind, a text without invisible characters and smart quotes, and audio of its own; and the header
-of each file: that it is there, whole, 16 kHz mono 16-bit PCM WAV, as long as the row says to 10 ms, and within the
-{MIN_DURATION:g} to {MAX_DURATION:g} s that NeMo's fine-tuning does not drop. Relative paths start at the folder of the
-manifest.
+and `offset` where the row is a part of a file. Other fields are ignored. It checks the JSON and its encoding; that
+each row has these fields, each of the right kind; that the text holds no invisible characters or smart quotes; that
+no two rows have the same audio; and the header of each file: it has to be there, whole, 16 kHz mono 16-bit PCM WAV,
+as long as the row says to 10 ms, and {MIN_DURATION:g} to {MAX_DURATION:g} s long, because NeMo's fine-tuning drops
+the rest. Relative paths start at the folder of the manifest.
 
---clinical asks for a cycle's manifest: also id, sampling_rate, ipa_source, voice_id, noise_level, synthesis_group,
-of rows about a term also term, entity_category and context_type; and nothing else.
+--clinical also asks for what a cycle's manifest has: id, sampling_rate, ipa_source, voice_id, noise_level and
+synthesis_group; term, entity_category and context_type in rows about a term; and no other field.
 
 Examples:
   flywheel validate train.jsonl
@@ -41,11 +41,11 @@ Exit codes: 0 no problems; 1 problems, all of them printed; 2 wrong use, or no s
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line."""
-    parser.add_argument("manifest", type=Path, metavar="MANIFEST")
+    parser.add_argument("manifest", type=Path, metavar="MANIFEST", help="what to check")
     parser.add_argument(
-        "--clinical", action="store_true", help="hold the rows to the clinical extension, too"
+        "--clinical", action="store_true", help="also check the fields that a cycle's manifest has"
     )
-    parser.add_argument("--no-audio", action="store_true", help="look at the manifest alone")
+    parser.add_argument("--no-audio", action="store_true", help="check the manifest alone")
     add_json(parser)
 
 

@@ -32,7 +32,9 @@ Exit codes: 0 a cycle has what it needs; 1 something is missing that it cannot d
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line."""
-    parser.add_argument("what", nargs="*", metavar="WHAT", help=f"of {', '.join(_SUBJECTS)}; else all")
+    parser.add_argument(
+        "what", nargs="*", metavar="WHAT", help=f"any of {', '.join(_SUBJECTS)} (default: all)"
+    )
     add_data(parser)
 
 

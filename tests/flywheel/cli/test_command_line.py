@@ -31,6 +31,14 @@ def test_the_commands_are_these() -> None:
 
 
 @named
+def test_the_manual_names_every_command(line: Line) -> None:
+    manual = (Path(__file__).parents[3] / "docs" / "command-line.md").read_text(encoding="utf-8")
+    table, _, chapters = manual.partition("## ")
+    assert f"`{line.name}`" in table
+    assert f"    flywheel {line.name}" in chapters
+
+
+@named
 def test_help_has_examples_and_exit_codes(line: Line, command: Command) -> None:
     outcome = command(line.name, "--help")
     assert outcome.status == 0

@@ -11,7 +11,7 @@ FROM python:3.11-slim-bookworm AS environment
 ARG PIP_INDEX_URL
 ARG PIP_EXTRA_INDEX_URL
 ARG TORCH_INDEX
-ARG EXTRAS=deployment,docker,modal
+ARG EXTRAS=deployment,modal
 ENV PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /build

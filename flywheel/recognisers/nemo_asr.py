@@ -112,7 +112,7 @@ TINY = Hyperparameters(
     precision="32",
     time_masks=2,
 )
-"""What the bundled base needs on a CPU, found by measuring: see the README."""
+"""What the bundled base needs on a CPU, found by measuring: see docs/base-model.md."""
 
 
 def default_hyperparameters(base: Base, *, accelerator: bool) -> Hyperparameters:

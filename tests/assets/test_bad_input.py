@@ -273,7 +273,7 @@ def test_what_follows_refuses_such_a_manifest_by_itself(place: Workplace) -> Non
     before = place.contents()
     ran = place.materialize("split")
     assert not ran.success
-    assert "line 1, text: found nothing" in ran.errors
+    assert "manifest.jsonl is not what manifest left there; materialise manifest again" in ran.errors
     assert place.contents() == before
 
 

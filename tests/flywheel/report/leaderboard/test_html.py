@@ -385,6 +385,9 @@ def test_tables_name_their_rows_and_columns() -> None:
     assert len(shown.of("table")) == len(shown.of("caption")) >= 8
     assert all(found["scope"] in ("col", "row") for found in shown.of("th"))
     assert all(found["data-label"] for found in shown.of("td"))
+    for table in re.findall(r"<table.*?</table>", shown.html, re.DOTALL):
+        widths = [len(re.findall(r"<t[hd] ", row)) for row in table.split("<tr ")[1:]]
+        assert len(widths) > 1 and len({*widths}) == 1, table
 
 
 def test_rendering_is_pure() -> None:

@@ -23,7 +23,7 @@ export DAGSTER_HOME ?= $(CURDIR)
 run: $(READY)
 	$(BIN)/dagster asset materialize -m assets.definitions --select '*' --partition $(CYCLE) \
 		--config-json '{"loggers": {"console": {}}}'
-	@$(BIN)/python -m flywheel.cycle.page $(CYCLE)
+	@$(BIN)/flywheel page $(CYCLE)
 
 test: $(READY)
 	$(BIN)/pytest -m "not real" --numprocesses auto
@@ -42,13 +42,13 @@ ui: $(READY)
 	$(BIN)/dagster dev
 
 doctor: $(READY)
-	@$(BIN)/python -m resources.doctor
+	@$(BIN)/flywheel doctor
 
 sweep: $(READY)
-	@$(BIN)/python -m resources.compute.sweep
+	@$(BIN)/flywheel sweep
 
 push pull: $(READY)
-	@$(BIN)/python -m resources.object_store $@ $(CYCLE)
+	@$(BIN)/flywheel $@ $(CYCLE)
 
 base: $(READY)
 	$(BIN)/python -m flywheel.compute.programs.pretrain --work data/base --output flywheel/files/bundled

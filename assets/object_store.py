@@ -30,7 +30,7 @@ def push_cycle(
             pushed = push(bucket, data, cycle, context.log.info)
         except FlywheelError as error:
             raise FlywheelError(
-                f"{error}\nThe cycle is whole here. To send it: python -m resources.object_store push {cycle}"
+                f"{error}\nThe cycle is whole here. To send it: flywheel push {cycle}"
             ) from None
         yield dg.Output(
             None,

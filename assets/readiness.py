@@ -15,7 +15,7 @@ from resources.tracking.resource import Tracking
     asset=term_seed,
     blocking=True,
     description=(
-        "Keys are accepted, the bucket can be written to, the machine has memory and disk: what `make doctor` says "
+        "Keys are accepted, the bucket can be written to, the machine has memory and disk: what `flywheel doctor` says "
         "of this run's machine, services and backend. Only what a run cannot do without stops it."
     ),
 )

@@ -9,11 +9,10 @@ scores.query("slice == 'held_out' and metric == 'ker' and breakdown == ''")
 results.row_columns()                                # what each column means, with its unit
 """
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from flywheel.files.cycles import CycleFolder, EvalFolder
+from flywheel.files.cycles import CycleFolder, EvalFolder, data_folder
 from flywheel.recognisers.evaluation import read_scores
 from flywheel.scoring.row_table import COLUMNS, read_row_frame
 
@@ -71,6 +70,6 @@ def row_columns() -> "pd.DataFrame":
 
 
 def _folder(cycle: str, evaluation: Evaluation, data: Path | str | None) -> EvalFolder:
-    root = Path(data or os.environ.get("FLYWHEEL_DATA") or "data").expanduser()
+    root = data_folder(data)
     folder = CycleFolder(root, cycle)
     return {"baseline": folder.baseline, "boosted": folder.boosted, "next": folder.next}[evaluation]

@@ -7,7 +7,7 @@ import dagster as dg
 
 from flywheel.cycle.earlier import CHANGE_EARLIER_CYCLES
 from flywheel.files.cycle_lock import CycleBusy, CycleLock, cycle_lock
-from flywheel.files.cycles import CycleFolder
+from flywheel.files.cycles import CycleFolder, data_folder
 from flywheel.recognisers.registry import Registry
 
 RECORDINGS_VARIABLE = "FLYWHEEL_RECORDINGS"
@@ -29,7 +29,7 @@ class DataFolder(dg.ConfigurableResource):
     @property
     def path(self) -> Path:
         """The folder, absolute; it need not exist yet."""
-        return Path(self.root or os.environ.get("FLYWHEEL_DATA", "data")).absolute()
+        return data_folder(self.root).absolute()
 
     @property
     def speech(self) -> Path:

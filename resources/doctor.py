@@ -1,29 +1,22 @@
-"""What a cycle needs, of this machine and of each service, and whether it is there: `make doctor`, or
-`python -m resources.doctor`.
+"""What a cycle needs, of this machine and of each service, and whether it is there.
 
-One line for each thing. Nothing is started and nothing is paid for: a key is tried with a call that is free. The exit
-status is 1 where something is missing that a run cannot do without, of the machine, of a service that is switched on
-or of the compute backend that is chosen; these are looked at even if only others are asked for.
+Nothing is started and nothing is paid for: a key is tried with a call that is free.
 """
 
-import argparse
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from flywheel.errors import FlywheelError
 from resources import machine
-from resources.compute import BACKENDS
 from resources.compute.resource import Compute
-from resources.data_folder import DataFolder
 from resources.dictionary import Dictionary
 from resources.object_store.resource import ObjectStore
 from resources.readiness import Finding
 from resources.speech.resource import Speech
 from resources.tracking.resource import Tracking
 
-__all__ = ["Look", "lines", "look", "looks"]
+__all__ = ["SERVICES", "Look", "backend_readiness", "lines", "look", "looks"]
 
 Look = Callable[[], tuple[Finding, ...]]
 SERVICES = ("machine", "speech", "dictionary", "tracking", "bucket")
@@ -68,32 +61,3 @@ def lines(name: str, findings: Sequence[Finding]) -> Iterator[str]:
         state = "ok" if finding.ok else "MISSING" if finding.needed else "warning"
         said = " ".join(f"{finding.what}: {finding.detail}".split())
         yield f"{name:10} {state:7} {said}"
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; see the module's docstring."""
-    allowed = (*SERVICES, *BACKENDS)
-    parser = argparse.ArgumentParser(prog="resources.doctor", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("what", nargs="*", metavar="WHAT", help=f"of {', '.join(allowed)}; default all")
-    asked = parser.parse_args(arguments).what or list(allowed)
-    if wrong := [name for name in asked if name not in allowed]:
-        parser.error(f"unknown: {', '.join(wrong)}; allowed are {', '.join(allowed)}")
-    data = DataFolder()
-    compute = Compute(data=data)
-    chosen = looks(compute, Speech(), Dictionary(data=data), Tracking(data=data), ObjectStore())
-    others = {
-        name: partial(backend_readiness, compute, name)
-        for name in BACKENDS
-        if name in asked and name not in chosen
-    }
-    found = look({**chosen, **others})
-    for name in (*SERVICES, *BACKENDS, *(found.keys() - set(allowed))):
-        if name in found:
-            print("\n".join(lines(name, found[name])), flush=True)
-    lacking = [f"{name} {each.what}" for name in chosen for each in found[name] if each.stops]
-    print("missing: " + ", ".join(lacking) if lacking else "ready: a cycle has what it needs")
-    return 1 if lacking else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

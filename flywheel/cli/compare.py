@@ -12,7 +12,6 @@ from flywheel.cli.options import (
     add_normalizer,
     add_seed,
     add_terms,
-    command_parser,
     field_names,
     fraction,
     listed_terms,
@@ -45,34 +44,31 @@ from flywheel.scoring.numbers_as_text import (
     too_few_changes,
 )
 
-__all__ = ["parser", "run"]
+__all__ = ["EPILOG", "add_arguments", "run"]
 
 _SIGNIFICANCE = 0.05
 
-_EPILOG = f"""\
+EPILOG = f"""\
 {FILES}
 
-What is printed: each rate before and after, and the change in percentage points with its 95 % interval, from
-pairs of rows resampled by term (by sentence without a term); `better` is the probability of improvement: the share
-of resamples in which the rate fell, a tie counting half. For KER also an exact McNemar test, and each category with
-its p corrected by Holm. The change clustered by voice is given where the rows have `voice_id` or `speaker`: it says
+It prints each rate before and after, and the change in percentage points with its 95 % interval. Pairs of rows are
+resampled by term, or by sentence where a row has no term. `better` is the probability of improvement: the share of
+resamples in which the rate fell, where a tie counts half. KER also gets an exact McNemar test, and each category its
+p corrected by Holm. Where the rows have `voice_id` or `speaker`, the change is clustered by voice, too, which says
 what to expect of other voices. Rows without a term are the control: if their WER rises, the recogniser forgot.
 
 Examples:
-  python -m flywheel compare manifest.jsonl before.jsonl after.jsonl
-  python -m flywheel compare cycle1/baseline/offline_hyps.jsonl cycle1/next/offline_hyps.jsonl
-  python -m flywheel compare ref.txt a.txt b.txt --terms terms.csv --require improvement --cap 0.01 --json
+  flywheel compare manifest.jsonl before.jsonl after.jsonl
+  flywheel compare cycle1/baseline/offline_hyps.jsonl cycle1/next/offline_hyps.jsonl
+  flywheel compare ref.txt a.txt b.txt --terms terms.csv --require improvement --cap 0.01 --json
 
 Exit codes: 0 compared, and everything that was asked for holds; 1 something that was asked for does not hold
 (--require, --cap); 2 wrong use, or a file that cannot be read or paired."""
 
 
-def parser() -> argparse.ArgumentParser:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line."""
-    parser = command_parser(
-        "compare", "Two recognisers on the same rows: what changed, and how sure that is.", _EPILOG
-    )
-    parser.usage = "python -m flywheel compare [options] [REFERENCES] BEFORE AFTER"
+    parser.usage = "%(prog)s [options] [REFERENCES] BEFORE AFTER"
     parser.add_argument(
         "files",
         type=Path,
@@ -87,8 +83,8 @@ def parser() -> argparse.ArgumentParser:
         "--require",
         choices=("improvement",),
         help=(
-            f"exit 1 unless the KER fell with p < {_SIGNIFICANCE} by McNemar's test and its interval over terms is "
-            "below 0; without terms, unless the whole interval of the change of WER is"
+            f"exit 1 unless KER fell with p < {_SIGNIFICANCE} in McNemar's test and the interval of its change over "
+            "terms lies below 0; without terms, unless the interval of the change of WER does"
         ),
     )
     parser.add_argument(
@@ -96,13 +92,12 @@ def parser() -> argparse.ArgumentParser:
         type=fraction,
         metavar="FRACTION",
         help=(
-            "exit 1 where the WER of the rows without a term may have risen by more: the upper end of its interval "
-            "counts; 0.01 is 1 point"
+            "exit 1 if the WER of the rows without a term may have risen by more than this; what counts is the upper "
+            "end of the interval, and 0.01 is 1 point"
         ),
     )
     add_fields(parser)
     add_json(parser)
-    return parser
 
 
 def run(options: argparse.Namespace) -> int:

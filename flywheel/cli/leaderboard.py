@@ -11,7 +11,6 @@ from flywheel.cli.options import (
     add_json,
     add_seed,
     add_terms,
-    command_parser,
     field_names,
     listed_terms,
 )
@@ -29,52 +28,59 @@ from flywheel.scoring.scores import Scores
 from flywheel.scoring.slices import slices_of
 from flywheel.verdict.decision import decide
 
-__all__ = ["parser", "run"]
+__all__ = ["EPILOG", "add_arguments", "run"]
 
 _PAGE = "leaderboard"
 # A page is of a cycle; hypotheses from elsewhere are of the first.
 _CYCLE = 1
 
-_EPILOG = f"""\
+EPILOG = f"""\
 {FILES}
 
-Written is leaderboard.md with its figures, and leaderboard.html, one file that needs nothing beside it. With
---after it holds the comparison and the decision: keep the new recogniser if it misses significantly fewer terms, by
-20 % or more, and the WER of the rows without a term rises by no more than 1 point at the upper end of its interval.
-The page is about terms: a field `term`, or --terms. There is no gate, and nothing is trained.
+It writes leaderboard.md with its figures, and leaderboard.html, one file that needs nothing beside it. With --after
+the page also holds the comparison and the decision: keep the new recogniser if it misses significantly fewer terms, by
+20 % or more, and if the WER of the rows without a term rises by no more than 1 point at the upper end of its interval.
+The page is about terms, so the rows need a field `term`, or you give --terms. There is no gate, and nothing is trained.
 
 Examples:
-  python -m flywheel leaderboard --before transcribed.jsonl --terms terms.csv --output page/
-  python -m flywheel leaderboard --references manifest.jsonl --before a.csv --after b.csv --terms terms.csv \\
+  flywheel leaderboard --before transcribed.jsonl --terms terms.csv --output page/
+  flywheel leaderboard --references manifest.jsonl --before a.csv --after b.csv --terms terms.csv \\
     --output page/
 
 Exit codes: 0 written, whatever it says; 2 wrong use, or a file that cannot be read or paired."""
 
 
-def parser() -> argparse.ArgumentParser:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line."""
-    parser = command_parser("leaderboard", "The page that says whether to keep a model.", _EPILOG)
     parser.add_argument(
-        "--references", type=Path, metavar="FILE", help="what was said; else BEFORE holds both texts"
+        "--references",
+        type=Path,
+        metavar="FILE",
+        help="what was said; leave it out if --before holds both texts",
     )
     parser.add_argument(
         "--before", type=Path, required=True, metavar="FILE", help="what the recogniser heard"
     )
-    parser.add_argument("--after", type=Path, metavar="FILE", help="what the new one heard of the same rows")
+    parser.add_argument(
+        "--after", type=Path, metavar="FILE", help="what the new recogniser heard of the same rows"
+    )
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="where the page goes")
     parser.add_argument(
         "--priority",
         action="append",
         metavar="CATEGORY",
-        help="the entity category that the decision looks at; repeatable; else all of the held-out rows'",
+        help="an entity category that the decision looks at; can be repeated (default: every one that is held out)",
     )
     add_terms(parser)
-    parser.add_argument("--model-before", metavar="NAME", help="what the page calls it; else the file's name")
-    parser.add_argument("--model-after", metavar="NAME", help="likewise")
+    parser.add_argument(
+        "--model-before",
+        metavar="NAME",
+        help="what the page calls the recogniser (default: the name of its file)",
+    )
+    parser.add_argument("--model-after", metavar="NAME", help="the same for the new recogniser")
     add_seed(parser)
     add_fields(parser)
     add_json(parser)
-    return parser
 
 
 def run(options: argparse.Namespace) -> int:

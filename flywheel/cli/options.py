@@ -1,64 +1,55 @@
-"""What the commands that read references and hypotheses have in common on their command lines."""
+"""Options that several commands have."""
 
 import argparse
-import textwrap
 from collections.abc import Mapping
-from itertools import groupby
 from pathlib import Path
 
 from flywheel.cli.foreign_files import HYPOTHESIS_FIELDS, ID_FIELDS, REFERENCE_FIELDS
 from flywheel.cli.pairing import FieldNames
 from flywheel.cli.spoken_terms import read_terms
+from flywheel.files.cycles import data_folder
 from flywheel.scoring.normalizers import CLINICAL, NORMALIZERS
 
 __all__ = [
     "FILES",
+    "add_data",
     "add_fields",
     "add_json",
     "add_normalizer",
     "add_seed",
     "add_terms",
     "at_least_one",
-    "command_parser",
     "field_names",
     "fraction",
     "listed_terms",
 ]
 
 FILES = """\
-Files: JSON Lines (a NeMo manifest, or what its transcription scripts write), CSV with a header (comma, semicolon
-or tab), Kaldi's `text` (id, then words) or sclite's `.trn` (words, then the id in brackets), all in UTF-8. Rows
-are paired by id, in any order; of a path its file name without suffix counts, where that is unique. A row without
-a hypothesis counts as heard empty, and is named. Hypotheses of unknown rows, ids that occur twice, and fields that
-could be either are refused."""
+Files are JSON Lines (a NeMo manifest, or what its transcription scripts write), CSV with a header (commas, semicolons
+or tabs), Kaldi's `text` (an id, then words) or sclite's `.trn` (words, then the id in brackets), all in UTF-8. Rows
+are paired by id, in any order. Where the id is a path, its file name without the suffix is enough if it is unique. A
+row without a hypothesis counts as heard empty, and is named. It is an error if a hypothesis belongs to no row, if an
+id occurs twice, or if it is not clear which field holds what."""
 
 
 _SEED_DIGITS = 18  # of any 64 bits
-
-
-class _HelpFormatter(argparse.HelpFormatter):
-    """Fills paragraphs to the width of the terminal, and leaves indented lines as they are."""
-
-    def _fill_text(self, text: str, width: int, indent: str) -> str:
-        blocks = groupby(text.split("\n"), key=lambda line: not line or line.startswith("  "))
-        return "\n".join(
-            line
-            for is_kept, lines in blocks
-            for line in (lines if is_kept else textwrap.wrap(" ".join(lines), width))
-        )
-
-
-def command_parser(name: str, summary: str, epilog: str) -> argparse.ArgumentParser:
-    """A parser whose help ends in `epilog`: paragraphs, and indented lines that keep their ends."""
-    return argparse.ArgumentParser(
-        prog=f"python -m flywheel {name}", description=summary, epilog=epilog, formatter_class=_HelpFormatter
-    )
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
     """`--json`."""
     parser.add_argument(
         "--json", action="store_true", help="one JSON document on standard output; notes go to standard error"
+    )
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """`--data`."""
+    parser.add_argument(
+        "--data",
+        type=data_folder,
+        default=data_folder(),
+        metavar="DIR",
+        help="the data folder (default: FLYWHEEL_DATA, or ./data)",
     )
 
 
@@ -74,7 +65,8 @@ def add_fields(parser: argparse.ArgumentParser) -> None:
             action="append",
             default=[],
             metavar="FIELD",
-            help=f"the field that {what}; repeatable, the first that a file has; else {', '.join(names)}",
+            help=f"the field that {what}; give several and the first that a file has counts (default: "
+            f"{', '.join(names)})",
         )
 
 
@@ -85,8 +77,8 @@ def add_terms(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help=(
-            "the terms to look for: a CSV with `term` and perhaps `entity_category`, or a term a line; gives the "
-            "rows their terms where no row has a `term`"
+            "the terms to look for: a CSV with `term` and, if you like, `entity_category`, or one term a line; used "
+            "where no row has a field `term`"
         ),
     )
 
@@ -97,15 +89,18 @@ def add_normalizer(parser: argparse.ArgumentParser) -> None:
         "--normalizer",
         choices=sorted(NORMALIZERS),
         default=CLINICAL.name,
-        help="what both texts go through before they are compared; %(default)s unless told otherwise",
+        help="how both texts are normalised before they are compared (default: %(default)s)",
     )
 
 
 def add_seed(
-    parser: argparse.ArgumentParser, *, default: int = 42, of: str = "of the intervals' bootstrap"
+    parser: argparse.ArgumentParser,
+    *,
+    default: int = 42,
+    of: str = "the seed of the bootstrap that gives the intervals",
 ) -> None:
     """`--seed`."""
-    parser.add_argument("--seed", type=_seed, default=default, help=f"{of}; %(default)s")
+    parser.add_argument("--seed", type=_seed, default=default, help=f"{of} (default: %(default)s)")
 
 
 def _seed(text: str) -> int:

@@ -1,36 +1,38 @@
-"""Go back to an earlier model.
-
-python -m flywheel.cli.rollback                       # to the promotion before the current one
-python -m flywheel.cli.rollback --to cycle2 --reason "worse on the ward"
-"""
+"""`rollback`: go back to an earlier promoted model."""
 
 import argparse
-import os
-from collections.abc import Sequence
-from pathlib import Path
 
-from flywheel.errors import FlywheelError
+from flywheel.cli.options import add_data
 from flywheel.recognisers.registry import Registry
 
+__all__ = ["EPILOG", "add_arguments", "run"]
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Append a rollback to the registry and say which model is current now."""
-    parser = argparse.ArgumentParser(prog="flywheel.cli.rollback", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--to", help="a cycle, or the beginning of a model's SHA-256")
-    parser.add_argument("--reason", default="", help="kept in the registry")
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("FLYWHEEL_DATA", "data")))
-    options = parser.parse_args(arguments)
-    registry = Registry(options.data / "models")
-    try:
-        entry = registry.rollback(options.to, reason=options.reason)
-    except FlywheelError as error:
-        raise SystemExit(f"error: {error}") from None
+EPILOG = """\
+Without --to the model that was promoted before the current one becomes current again. The next cycle starts from the
+current model. Nothing is deleted: going back is one more entry in the registry, and --to can go forward again.
+
+Examples:
+  flywheel rollback
+  flywheel rollback --to cycle2 --reason "worse on the ward"
+
+Exit codes: 0 done; 2 wrong use, no such model, or a registry that cannot be read."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command line."""
+    parser.add_argument(
+        "--to", metavar="MODEL", help="the cycle it came from, or the beginning of its SHA-256"
+    )
+    parser.add_argument("--reason", default="", metavar="TEXT", help="why; kept in the registry")
+    add_data(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Append a rollback to the registry and say which model is current now; 0."""
+    entry = Registry(options.data / "models").rollback(options.to, reason=options.reason)
     print(
         f"current model: {entry.model} of {entry.cycle}"
         if entry.model
-        else "no promoted model: the base again"
+        else "no promoted model is left: the next cycle starts from the base"
     )
-
-
-if __name__ == "__main__":
-    main()
+    return 0

@@ -14,7 +14,6 @@ from flywheel.cli.options import (
     add_seed,
     add_terms,
     at_least_one,
-    command_parser,
     field_names,
     listed_terms,
 )
@@ -38,41 +37,40 @@ from flywheel.scoring.row_table import write_rows
 from flywheel.scoring.rows import RowScore
 from flywheel.scoring.scores import ErrorRate, NormalizerName, Rates, Scores
 
-__all__ = ["parser", "run"]
+__all__ = ["EPILOG", "add_arguments", "run"]
 
 _LEVELS_SHOWN = 12
 _EVERY_ROW = "every row"
 _PAGE_WIDTH = 120
 
-_EPILOG = f"""\
+EPILOG = f"""\
 {FILES}
 
-What is printed: WER and CER (micro: errors of all rows by words or characters of all references), SER, and KER,
-the share of clinical terms that were missed: each with its 95 % interval and n. A row's term is its field `term`;
-with --terms and without that field, each listed term that a reference holds is a mention of its own, and the KER
-is over these mentions, so that its n can be larger than the number of rows. Where the rows have `subset`, as a
-cycle's have, breakdowns are of the held-out rows alone.
+It prints WER and CER (all errors divided by all words or characters of the references), SER, and KER, the share of
+clinical terms that were missed. Each comes with its 95 % interval and n. The term of a row is its field `term`. With
+--terms, and without that field, every listed term in a reference counts as a mention. KER is then over mentions, so
+its n can be larger than the number of rows. Rows with a field `subset`, as in a cycle, are broken down over the
+held-out rows alone.
 
 Examples:
-  python -m flywheel score transcribed.jsonl
-  python -m flywheel score manifest.jsonl hypotheses.csv --by speaker
-  python -m flywheel score ref.txt hyp.txt --terms terms.csv --json
-  python -m flywheel score manifest.jsonl hypotheses.jsonl --output scores/
-  python -m flywheel score transcribed.jsonl --show 5
+  flywheel score transcribed.jsonl
+  flywheel score manifest.jsonl hypotheses.csv --by speaker
+  flywheel score ref.txt hyp.txt --terms terms.csv --json
+  flywheel score manifest.jsonl hypotheses.jsonl --output scores/
+  flywheel score transcribed.jsonl --show 5
 
 Exit codes: 0 scored; 2 wrong use, or a file that cannot be read or paired."""
 
 
-def parser() -> argparse.ArgumentParser:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line."""
-    parser = command_parser("score", "WER, CER, SER and KER of one recogniser, with intervals.", _EPILOG)
     parser.add_argument("references", type=Path, metavar="REFERENCES", help="what was said")
     parser.add_argument(
         "hypotheses",
         type=Path,
         nargs="?",
         metavar="HYPOTHESES",
-        help="what was heard; without it REFERENCES holds both, as NeMo's `text` and `pred_text`",
+        help="what was heard; leave it out if REFERENCES holds both, as NeMo's `text` and `pred_text`",
     )
     add_terms(parser)
     add_normalizer(parser)
@@ -81,7 +79,7 @@ def parser() -> argparse.ArgumentParser:
         "--by",
         action="append",
         metavar="FIELD",
-        help=f"break down by this field of REFERENCES, any field; repeatable; else {', '.join(BREAKDOWNS)}",
+        help=f"break the rates down by this field of REFERENCES; can be repeated (default: {', '.join(BREAKDOWNS)})",
     )
     parser.add_argument(
         "--output",
@@ -94,14 +92,13 @@ def parser() -> argparse.ArgumentParser:
         type=at_least_one,
         default=0,
         metavar="N",
-        help="show the N rows with most word errors, what was heard below what was said",
+        help="show the N rows with the most word errors, with what was heard below what was said",
     )
     parser.add_argument(
-        "--model", metavar="NAME", help="what scores.json calls the model; else the file's name"
+        "--model", metavar="NAME", help="what scores.json calls the model (default: the name of the file)"
     )
     add_fields(parser)
     add_json(parser)
-    return parser
 
 
 def run(options: argparse.Namespace) -> int:

@@ -18,7 +18,7 @@ from flywheel.cli.manifest_lines import (
     read_lines,
     row_of,
 )
-from flywheel.cli.options import add_json, add_seed, add_terms, command_parser, fraction, listed_terms
+from flywheel.cli.options import add_json, add_seed, add_terms, fraction, listed_terms
 from flywheel.cli.terminal import notes, print_json, table, titled
 from flywheel.corpus.manifest import MEASURED_ONLY, SUBSETS, ManifestRow, described
 from flywheel.corpus.split.leaks import LeakCheck, check_leaks
@@ -30,71 +30,69 @@ from flywheel.files.records import plain, read_record, write_record
 from flywheel.scoring.numbers_as_text import counted, listed
 from flywheel.scoring.term_matching import TermFinder, bare_words
 
-__all__ = ["parser", "run"]
+__all__ = ["EPILOG", "add_arguments", "run"]
 
 _DEFAULTS = SplitSettings()
 _ALWAYS_WRITTEN = ("train", "development", "validation")
 _TAKEN_OVER = ("text", "duration", "entity_category")
 _LEAKS_SHOWN = 5
 
-_EPILOG = """\
-MANIFEST is a NeMo manifest: `audio_filepath`, `text`, `duration`. What makes the split better, where it is there:
-`term` and `entity_category` (both or neither: without them a row is general speech), `voice_id` or `speaker`, and
-`synthesis_group`, the same for all rows that differ in added noise alone. Where no row has a term, --terms gives each
-row the first term of the list that its text holds, and its category; they are written with the row.
+EPILOG = """\
+MANIFEST is a NeMo manifest: `audio_filepath`, `text`, `duration`. These fields make the split better: `term` and
+`entity_category` (both or neither: a row without them is general speech), `voice_id` or `speaker`, and
+`synthesis_group`, which is the same in all rows that differ in added noise alone. Where no row has a term, --terms
+gives each row the first listed term in its text, with its category; both are written with the row.
 
-Written is a manifest for each subset, whose rows keep all their fields and get `subset`:
-  train         what a trainer gets: training rows, and the general speech that is replayed
-  development   training terms in other sentences: picks the checkpoint
+It writes one manifest for each subset. The rows keep all their fields and get `subset`:
+  train         for the trainer: the training rows, and the general speech that is replayed
+  development   training terms in other sentences; these rows pick the checkpoint
   validation    the held-out rows: seen terms, new sentences, known voices
   unseen_term, unseen_voice, general, human, ...   only ever measured on
-and split.json: settings, counts, warnings, leak checks, and the assignments that --earlier takes, so that a larger
-manifest leaves its old rows where they are. A relative `audio_filepath` is rewritten to lead from DIR to the file.
-Rows without a term are divided by sentence: --replay of them is trained on, the others are the control. Of a manifest
-without any term that is all, and train.jsonl and general.jsonl are its two sides.
+It also writes split.json: settings, counts, warnings, leak checks, and on which side each row is. With --earlier a
+larger manifest leaves its old rows where they are. A relative `audio_filepath` is rewritten so that it leads from DIR
+to the file. Rows without a term are divided by sentence: the share --replay is trained on, the others are the control.
+If no row has a term, train.jsonl and general.jsonl are the two sides.
 
 Examples:
-  python -m flywheel split manifest.jsonl --output splits/ --terms terms.csv
-  python -m flywheel split manifest.jsonl --output splits/ --unseen-voice nurse-07 --unseen-terms 0.2
-  python -m flywheel split larger.jsonl --output splits2/ --earlier splits/split.json
+  flywheel split manifest.jsonl --output splits/ --terms terms.csv
+  flywheel split manifest.jsonl --output splits/ --unseen-voice nurse-07 --unseen-terms 0.2
+  flywheel split larger.jsonl --output splits2/ --earlier splits/split.json
 
 Exit codes: 0 split, and no leaks; 1 split, but something leaks; 2 wrong use, or a manifest that cannot be split."""
 
 
-def parser() -> argparse.ArgumentParser:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line."""
-    parser = command_parser("split", "Training, development and held-out rows, without leaks.", _EPILOG)
-    parser.add_argument("manifest", type=Path, metavar="MANIFEST")
+    parser.add_argument("manifest", type=Path, metavar="MANIFEST", help="what to split")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="where the manifests go")
     for option, default, what in (
         (
             "--validation",
             _DEFAULTS.validation_fraction,
-            "of each category's rows, as near as whole sentences allow",
+            "share of each category's rows, as near as whole sentences allow",
         ),
-        ("--development", _DEFAULTS.development_fraction, "of the training rows, likewise"),
+        ("--development", _DEFAULTS.development_fraction, "share of the training rows, likewise"),
         (
             "--unseen-terms",
             _DEFAULTS.unseen_term_fraction,
-            "of each category's terms that no training row says",
+            "share of each category's terms that no training row may say",
         ),
-        ("--replay", _DEFAULTS.replay_fraction, "of the sentences without a term that are trained on"),
+        ("--replay", _DEFAULTS.replay_fraction, "share of the sentences without a term that are trained on"),
     ):
         parser.add_argument(
-            option, type=fraction, default=default, metavar="FRACTION", help=f"{what}; %(default)s"
+            option, type=fraction, default=default, metavar="FRACTION", help=f"{what} (default: %(default)s)"
         )
     parser.add_argument(
         "--unseen-voice",
         action="append",
         default=[],
         metavar="VOICE",
-        help="no training row has it; repeatable",
+        help="a voice that no training row may have; can be repeated",
     )
     parser.add_argument("--earlier", type=Path, metavar="FILE", help="the split.json of a smaller manifest")
     add_terms(parser)
-    add_seed(parser, default=_DEFAULTS.seed, of="another one gives another split")
+    add_seed(parser, default=_DEFAULTS.seed, of="another seed gives another split")
     add_json(parser)
-    return parser
 
 
 def run(options: argparse.Namespace) -> int:

@@ -8,47 +8,45 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from flywheel.cli.manifest_lines import LocatedProblem, ManifestLine, plain_problems, read_lines
-from flywheel.cli.options import add_json, command_parser
+from flywheel.cli.options import add_json
 from flywheel.cli.terminal import print_json
 from flywheel.corpus.audio_headers import MAX_DURATION, MIN_DURATION, read_wav_header, wav_faults
 from flywheel.corpus.manifest import ManifestError, read_manifest
 from flywheel.scoring.numbers_as_text import counted
 
-__all__ = ["parser", "run"]
+__all__ = ["EPILOG", "add_arguments", "run"]
 
 # Files may lie on a network disk, where a header is a round trip.
 _READERS = 8
 _LINE = re.compile(r"line (\d+)")
 
-_EPILOG = f"""\
+EPILOG = f"""\
 MANIFEST is JSON Lines in UTF-8, one object a row, as NeMo reads it: `audio_filepath`, `text`, `duration` in seconds,
-for a part of a file also `offset`; other fields are let be. Looked at is: JSON and encoding; that each row has its
-fields, of the right kind, a text without invisible characters and smart quotes, and audio of its own; and the header
-of each file: that it is there, whole, 16 kHz mono 16-bit PCM WAV, as long as the row says to 10 ms, and within the
-{MIN_DURATION:g} to {MAX_DURATION:g} s that NeMo's fine-tuning does not drop. Relative paths start at the folder of the
-manifest.
+and `offset` where the row is a part of a file. Other fields are ignored. It checks the JSON and its encoding; that
+each row has these fields, each of the right kind; that the text holds no invisible characters or smart quotes; that
+no two rows have the same audio; and the header of each file: it has to be there, whole, 16 kHz mono 16-bit PCM WAV,
+as long as the row says to 10 ms, and {MIN_DURATION:g} to {MAX_DURATION:g} s long, because NeMo's fine-tuning drops
+the rest. Relative paths start at the folder of the manifest.
 
---clinical asks for a cycle's manifest: also id, sampling_rate, ipa_source, voice_id, noise_level, synthesis_group,
-of rows about a term also term, entity_category and context_type; and nothing else.
+--clinical also asks for what a cycle's manifest has: id, sampling_rate, ipa_source, voice_id, noise_level and
+synthesis_group; term, entity_category and context_type in rows about a term; and no other field.
 
 Examples:
-  python -m flywheel validate train.jsonl
-  python -m flywheel validate manifest.jsonl --clinical --json
-  python -m flywheel validate manifest.jsonl --no-audio
+  flywheel validate train.jsonl
+  flywheel validate manifest.jsonl --clinical --json
+  flywheel validate manifest.jsonl --no-audio
 
 Exit codes: 0 no problems; 1 problems, all of them printed; 2 wrong use, or no such file."""
 
 
-def parser() -> argparse.ArgumentParser:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line."""
-    parser = command_parser("validate", "Every problem of a NeMo manifest and its audio.", _EPILOG)
-    parser.add_argument("manifest", type=Path, metavar="MANIFEST")
+    parser.add_argument("manifest", type=Path, metavar="MANIFEST", help="what to check")
     parser.add_argument(
-        "--clinical", action="store_true", help="hold the rows to the clinical extension, too"
+        "--clinical", action="store_true", help="also check the fields that a cycle's manifest has"
     )
-    parser.add_argument("--no-audio", action="store_true", help="look at the manifest alone")
+    parser.add_argument("--no-audio", action="store_true", help="check the manifest alone")
     add_json(parser)
-    return parser
 
 
 def run(options: argparse.Namespace) -> int:

@@ -1,11 +1,5 @@
-"""The leaderboard of a cycle's folder: a pure re-rendering of the files that are there.
+"""The leaderboard of a cycle's folder: a pure re-rendering of the files that are there."""
 
-python -m flywheel.cycle.page cycle1      # prints the path of the page and its headline
-"""
-
-import argparse
-import os
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +8,6 @@ from flywheel.corpus.manifest import content_hash, read_manifest
 from flywheel.corpus.split.leaks import sentence_key
 from flywheel.corpus.split.subsets import SplitRecord
 from flywheel.corpus.terms import PRIORITY_CATEGORIES
-from flywheel.errors import FlywheelError
 from flywheel.files.atomic import write_bytes, write_text
 from flywheel.files.cycles import CycleFolder
 from flywheel.files.records import Json, plain, read_record
@@ -28,7 +21,6 @@ from flywheel.report.leaderboard.html import render_html
 from flywheel.report.leaderboard.players import players_of
 from flywheel.scoring.comparison import Comparison
 from flywheel.scoring.scores import Scores
-from flywheel.speech.audition.policy import read_state
 from flywheel.verdict.decision import Decision
 from flywheel.verdict.gate import GateDecision
 from flywheel.verdict.misses import Misses, read_misses, write_misses
@@ -147,28 +139,6 @@ def cycle_headline(folder: CycleFolder) -> str:
     return headline(page_inputs(folder))
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Print where the page of a cycle is and its headline, or that the cycle waits for verdicts; status 1 where it has
-    no page and waits for nothing."""
-    parser = argparse.ArgumentParser(prog="flywheel.cycle.page", description="The answer of a cycle.")
-    parser.add_argument("cycle")
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("FLYWHEEL_DATA", "data")))
-    options = parser.parse_args(arguments)
-    try:
-        folder = CycleFolder(options.data, options.cycle)
-        audition = read_state(folder)
-        if audition is not None and not audition.open:
-            print(f"\n{options.cycle}: {audition.advice}\n\n{audition.page}\n{audition.verdicts}")
-            return
-        page = newest_page(folder)
-        if page is None:
-            raise FlywheelError(f"{folder.root} has no leaderboard; run the cycle first")
-        html = page_as_html(page)
-        print("\n".join(["", cycle_headline(folder), "", *map(str, filter(Path.exists, (page, html)))]))
-    except FlywheelError as error:
-        raise SystemExit(f"error: {error}") from None
-
-
 def _number(folder: CycleFolder, stage: Stage) -> int:
     """The number of the cycle whose model the page is about."""
     return folder.number + 1 if stage == "trained" else folder.number
@@ -233,7 +203,3 @@ def _provenance(folder: CycleFolder, split: SplitRecord, trained: bool) -> dict[
             "cost in US dollars": info.cost_usd,
         }
     return provenance | {"versions": {package: version(package) for package in _PACKAGES}}
-
-
-if __name__ == "__main__":
-    main()

@@ -1,16 +1,12 @@
 """Room on this machine: removes speech that only old cycles name. What was measured and decided is never touched.
 
-    python -m flywheel.cycle.retention --keep 3 --dry-run     # says what would be removed
-    python -m flywheel.cycle.retention --keep 3               # keeps what the newest three cycles name
-
 Only files of the audio cache (`<data>/speech`) are removed, and of these only what a manifest of an old cycle names
 and none of a kept one. A cycle holds all rows of the one before, so that little is old unless voices, engine,
-pronunciations or terms have changed. Bought speech is kept unless `--paid` is given, for it would have to be bought
-again; recordings are always kept, for nobody can make them again. Before anything is removed, it is written down in
+pronunciations or terms have changed. Bought speech is kept unless that is asked for, because it would have to be bought
+again; recordings are always kept, because nobody can make them again. Before anything is removed, it is written down in
 `<data>/retention.jsonl`.
 """
 
-import argparse
 import json
 import os
 import socket
@@ -278,29 +274,3 @@ def _alone(data: Path) -> Iterator[None]:
                 json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": now()}).encode(),
             )
         yield
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line; see the module's docstring."""
-    parser = argparse.ArgumentParser(
-        prog="flywheel.cycle.retention",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "--keep", type=int, help=f"cycles that keep their audio; by default {KEEP_VARIABLE}, or 3"
-    )
-    parser.add_argument("--dry-run", action="store_true", help="only say what would be removed")
-    parser.add_argument("--paid", action="store_true", help="remove bought speech as well")
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("FLYWHEEL_DATA", "data")))
-    asked = parser.parse_args(arguments)
-    act = plan if asked.dry_run else retain
-    try:
-        keep = cycles_to_keep() if asked.keep is None else asked.keep
-        print(report(act(asked.data, keep=keep, paid=asked.paid), only_planned=asked.dry_run))
-    except FlywheelError as error:
-        raise SystemExit(f"error: {error}") from None
-
-
-if __name__ == "__main__":
-    main()

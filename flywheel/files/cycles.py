@@ -10,6 +10,7 @@
 Nothing here writes.
 """
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ __all__ = [
     "all_cycles",
     "cycle_name",
     "cycle_number",
+    "data_folder",
     "earlier_cycles",
     "made_by",
 ]
@@ -50,6 +52,11 @@ _NAME = re.compile(r"cycle([1-9][0-9]*)")
 
 class CycleNameError(FlywheelError):
     """A name or number that is not a cycle's."""
+
+
+def data_folder(given: Path | str | None = None) -> Path:
+    """The folder of all audio, cycles and models: `given`, else `FLYWHEEL_DATA`, else `./data`; `~` is a home."""
+    return Path(given or os.environ.get("FLYWHEEL_DATA") or "data").expanduser()
 
 
 def cycle_number(cycle: str) -> int:

@@ -146,7 +146,7 @@ class BrevBackend:
             if (lease.backend, lease.resource) == (self.name, wanted):
                 raise FlywheelError(
                     f"instance {wanted!r} is used by job {lease.job} (lease {lease.id}); wait for it, or run "
-                    "`python -m resources.compute.sweep` if it has crashed"
+                    "`flywheel sweep` if it has crashed"
                 )
 
 

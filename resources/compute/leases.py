@@ -29,7 +29,7 @@ class TeardownFailed(FlywheelError):
         self.lease = lease
         super().__init__(
             f"{lease.backend} could not end {lease.resource!r}: {reason}. IT MAY STILL BE RUNNING AND COSTING "
-            f"MONEY: end it by hand, or run `python -m resources.compute.sweep` again (lease {lease.id})"
+            f"MONEY: end it by hand, or run `flywheel sweep` again (lease {lease.id})"
         )
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from assets.audition import audition
 from assets.cycles import CYCLES
+from flywheel.cli import main
 from flywheel.corpus.terms import Term, write_term_seed
-from flywheel.cycle.page import main as cycle_page
 from flywheel.files.cycles import CycleFolder
 from flywheel.files.steps import CycleSteps
 from flywheel.pronunciation.choosing import choose_pronunciations
@@ -151,7 +151,7 @@ def test_require_waits_without_failing_until_all_are_approved(
     assert "| vancomycin | unjudged |" in str(
         waiting.materialised["audition_page"].metadata["not approved"].value
     )
-    cycle_page(["cycle1", "--data", str(place.data)])
+    assert main(["page", "cycle1", "--data", str(place.data)]) == 0
     assert str(place.verdicts) in capsys.readouterr().out
 
     place.judge(("vancomycin", "approve", ""), ("ferritin", "reject", ""))

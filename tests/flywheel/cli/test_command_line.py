@@ -1,4 +1,4 @@
-"""`python -m flywheel` as a process: quick to start, quiet to end, and never with a traceback."""
+"""`flywheel` as a process: quick to start, quiet to end, and never with a traceback."""
 
 import json
 import os
@@ -13,27 +13,56 @@ import numpy as np
 import pytest
 import soundfile
 
-from flywheel.cli import COMMANDS
+from flywheel.cli import COMMANDS, all_commands
+from flywheel.cli import Command as Line
 from tests.flywheel.cli.conftest import Command, Write
 
 HEAVY = {"torch", "nemo", "dagster", "matplotlib", "scipy", "pandas", "lhotse", "boto3", "httpx"}
 PROGRAM = [sys.executable, "-m", "flywheel"]
+ON_FILES = ("score", "compare", "validate", "split", "leaderboard")
+OF_THIS_PACKAGE = [each.name for each in COMMANDS]
+EVERY = list(all_commands())
+named = pytest.mark.parametrize("line", EVERY, ids=[each.name for each in EVERY])
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_help_has_examples_and_exit_codes(name: str, command: Command) -> None:
-    outcome = command(name, "--help")
+def test_the_commands_are_these() -> None:
+    on_cycles = ("page", "rollback", "retention", "push", "pull", "verify", "free", "doctor", "sweep")
+    assert tuple(each.name for each in EVERY) == (*ON_FILES, *on_cycles)
+
+
+@named
+def test_the_manual_names_every_command(line: Line) -> None:
+    manual = (Path(__file__).parents[3] / "docs" / "command-line.md").read_text(encoding="utf-8")
+    table, _, chapters = manual.partition("## ")
+    assert f"`{line.name}`" in table
+    assert f"    flywheel {line.name}" in chapters
+
+
+@named
+def test_help_has_examples_and_exit_codes(line: Line, command: Command) -> None:
+    outcome = command(line.name, "--help")
     assert outcome.status == 0
-    assert f"usage: python -m flywheel {name}" in outcome.out
-    for part in ("Examples:", f"  python -m flywheel {name} ", "Exit codes: 0", "--json"):
+    assert f"usage: flywheel {line.name} " in outcome.out
+    for part in (
+        line.summary[1:],
+        "Examples:\n",
+        f"  flywheel {line.name}",
+        "Exit codes: 0",
+        "; 2 wrong use",
+    ):
         assert part in outcome.out
+    assert ("--json" in outcome.out) == (line.name in ON_FILES)
 
 
-def test_help_lists_the_commands(command: Command) -> None:
+def test_help_lists_the_commands_in_groups(command: Command) -> None:
     outcome = command("--help")
     assert outcome.status == 0
-    for name, summary in COMMANDS.items():
-        assert f"  {name} " in outcome.out and summary in outcome.out
+    lines = outcome.out.splitlines()
+    for each in EVERY:
+        (place,) = (number for number, line in enumerate(lines) if line.split("  ")[1:2] == [each.name])
+        assert lines[place].endswith(f"  {each.summary}")
+        headings = [line for line in lines[:place] if line.endswith(":")]
+        assert headings[-1] == f"{each.group}:"
 
 
 @pytest.fixture
@@ -79,11 +108,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", ON_FILES)
 def test_the_examples_run_as_they_are_printed(name: str, command: Command, folder: Path) -> None:
     printed = command(name, "--help").out.replace("\\\n", "")
     examples = [
-        line.split("python -m flywheel ")[1] for line in printed.splitlines() if line.startswith("  python")
+        line.removeprefix("  flywheel ") for line in printed.splitlines() if line.startswith("  flywheel ")
     ]
     assert len(examples) > 1
     for example in examples:
@@ -93,8 +122,9 @@ def test_the_examples_run_as_they_are_printed(name: str, command: Command, folde
 
 
 def test_the_first_examples_run_in_an_empty_folder(command: Command, tmp_path: Path) -> None:
-    examples = [line.strip() for line in command("--help").out.splitlines() if line.startswith("  p")][:2]
-    shell = "\n".join(examples).replace("python ", f"{shlex.quote(sys.executable)} ")
+    lines = command("--help").out.splitlines()
+    first = lines.index("Examples, the first two from an empty folder:") + 1
+    shell = "\n".join(lines[first : first + 2]).replace("  flywheel ", f"{shlex.join(PROGRAM)} ")
     done = subprocess.run(["sh", "-ec", shell], capture_output=True, text=True, cwd=tmp_path, check=True)
     assert json.loads(done.stdout)["every_row"]["wer"]["reference_length"] == 3
 
@@ -108,6 +138,8 @@ def test_the_first_examples_run_in_an_empty_folder(command: Command, tmp_path: P
         (("score", "a", "b", "c"), "unrecognized arguments: c"),
         (("score", "a", "--normalizer", "whisper"), "invalid choice: 'whisper'"),
         (("score", "."), "a folder; a file is needed"),
+        (("push", "cycle01"), "'cycle01' is not a cycle"),
+        (("rollback", "cycle1"), "unrecognized arguments: cycle1"),
         (("validate", "."), "a folder; a file is needed"),
         (("score", "a", "--seed", "-1"), "--seed: found '-1'; allowed: a whole number"),
         (("score", "a", "--seed", "x"), "--seed: found 'x'; allowed: a whole number"),
@@ -118,7 +150,7 @@ def test_wrong_use_exits_with_2(arguments: tuple[str, ...], said: str, command: 
     assert (outcome.status, said in outcome.err) == (2, True), outcome.err
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", OF_THIS_PACKAGE)
 def test_a_command_imports_no_more_than_it_needs(name: str) -> None:
     program = (
         f"import sys; from flywheel.cli import main; main([{name!r}, '--help']); "
@@ -126,6 +158,16 @@ def test_a_command_imports_no_more_than_it_needs(name: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stderr.split() == []
+
+
+def test_the_list_of_commands_imports_none_of_them() -> None:
+    program = (
+        "import sys; from flywheel.cli import main; main(['--help']); print(*sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    imported = set(done.stderr.split())
+    assert imported & {each.module for each in EVERY} == set()
+    assert imported & {*HEAVY, "numpy", "pydantic"} == set()
 
 
 def test_a_command_starts_about_as_quickly_as_numpy() -> None:
@@ -167,7 +209,15 @@ def test_a_reader_that_stops_reading_ends_it_quietly(write: Write) -> None:
     assert (process.wait(timeout=120), errors) == (141, b"")
 
 
-def test_an_interrupt_ends_it_quietly(tmp_path: Path) -> None:
+def test_help_whose_reader_stops_reading_ends_quietly() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as closed:
+        done = subprocess.run([*PROGRAM, "--help"], stdout=closed, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_an_interrupt_ends_it_with_one_line(tmp_path: Path) -> None:
     pipe = tmp_path / "never.jsonl"
     os.mkfifo(pipe)
     process = subprocess.Popen([*PROGRAM, "score", str(pipe)], stderr=subprocess.PIPE)
@@ -176,7 +226,7 @@ def test_an_interrupt_ends_it_quietly(tmp_path: Path) -> None:
         time.sleep(0.2)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
-    assert (process.returncode, errors) == (130, b"")
+    assert (process.returncode, errors) == (130, b"interrupted\n")
 
 
 def test_a_pipe_can_be_read(write: Write) -> None:

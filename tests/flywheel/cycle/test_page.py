@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from flywheel.cli import main
 from flywheel.corpus.manifest import read_manifest, write_manifest
-from flywheel.cycle.page import cycle_headline, main, page_inputs, write_page
+from flywheel.cycle.page import cycle_headline, page_inputs, write_page
 from flywheel.files.atomic import read_json, write_json
 from flywheel.files.cycles import CycleFolder
 from flywheel.files.records import write_record
@@ -117,7 +118,7 @@ class TestTheCommand:
     def test_it_prints_the_answer_and_both_pages(
         self, finished: CycleFolder, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        main([finished.cycle, "--data", str(finished.data)])
+        assert main(["page", finished.cycle, "--data", str(finished.data)]) == 0
         said = capsys.readouterr().out
         assert said.startswith(f"\n{cycle_headline(finished)}\n\n")
         assert said.splitlines()[-2:] == [str(finished.leaderboard(2)), str(finished.leaderboard_html(2))]
@@ -127,14 +128,32 @@ class TestTheCommand:
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         audition(tmp_path, "require")
-        main(["cycle1", "--data", str(tmp_path)])
+        assert main(["page", "cycle1", "--data", str(tmp_path)]) == 0
         said = capsys.readouterr().out
         assert "cycle1: the synthesis waits for verdicts: 1 pronunciation: 1 not judged (cefazolin)" in said
         assert f"{tmp_path}/cycles/cycle1/audition/index.html" in said.splitlines()
         assert f"{tmp_path}/verdicts.csv" in said.splitlines()
 
     @pytest.mark.parametrize("policy", ["off", "warn"])
-    def test_a_cycle_that_waits_for_nothing_and_has_no_page_is_one(self, tmp_path: Path, policy: str) -> None:
+    def test_a_cycle_that_waits_for_nothing_and_has_no_page_is_one(
+        self, tmp_path: Path, policy: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         audition(tmp_path, policy)
-        with pytest.raises(SystemExit, match=r"error: .*cycle1 has no leaderboard; run the cycle first"):
-            main(["cycle1", "--data", str(tmp_path)])
+        assert main(["page", "cycle1", "--data", str(tmp_path)]) == 2
+        said = capsys.readouterr().err
+        assert said == f"error: {tmp_path}/cycles/cycle1 has no leaderboard; run the cycle first\n"
+
+    def test_without_a_name_it_is_of_the_newest(
+        self, folder: CycleFolder, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(["page", "--data", str(folder.data)]) == 0
+        assert str(folder.leaderboard(2)) in capsys.readouterr().out.splitlines()
+        (folder.data / "cycles" / "cycle12").mkdir()
+        assert main(["page", "--data", str(folder.data)]) == 2
+        assert "cycle12 has no leaderboard" in capsys.readouterr().err
+
+    def test_a_data_folder_without_a_cycle_is_named(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(["page", "--data", str(tmp_path)]) == 2
+        assert capsys.readouterr().err.startswith(f"error: {tmp_path}: holds no cycle; `make run`")

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from flywheel.cycle.retention import RetentionRefused, main, plan, report, retain
+from flywheel.cli import main
+from flywheel.cycle.retention import RetentionRefused, plan, report, retain
 from flywheel.errors import FlywheelError
 from flywheel.files.atomic import read_jsonl
 from flywheel.files.cycles import CycleFolder
@@ -194,12 +195,12 @@ def test_the_command_line_keeps_three_unless_told_otherwise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = built(tmp_path, Case([[A], [B], [B], [B]], set()))
-    main(["--data", str(data), "--dry-run"])
+    main(["retention", "--data", str(data), "--dry-run"])
     assert "kept cycles: cycle2, cycle3 and cycle4" in capsys.readouterr().out
     monkeypatch.setenv("FLYWHEEL_KEEP_AUDIO_OF", "4")
-    main(["--data", str(data)])
+    main(["retention", "--data", str(data)])
     assert capsys.readouterr().out == "nothing removed: 4 cycles, and all keep their audio\n"
-    main(["--data", str(data), "--keep", "2"])
+    main(["retention", "--data", str(data), "--keep", "2"])
     assert capsys.readouterr().out.startswith("removed: 1 file, 0.0 MiB that only cycle1 or cycle2 named\n")
 
 
@@ -216,9 +217,9 @@ def test_a_mistake_is_one_line_without_a_traceback(
 ) -> None:
     set_to = {} if variable is None else {"FLYWHEEL_KEEP_AUDIO_OF": variable}
     done = subprocess.run(
-        [sys.executable, "-m", "flywheel.cycle.retention", "--data", str(tmp_path), *arguments],
+        [sys.executable, "-m", "flywheel", "retention", "--data", str(tmp_path), *arguments],
         env={**os.environ, **set_to},
         capture_output=True,
         text=True,
     )
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"{said}\n")
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"{said}\n")

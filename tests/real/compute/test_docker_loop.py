@@ -73,7 +73,7 @@ def test_one_asset_alone_can_run_elsewhere(docker: Docker, turned: Turned, tmp_p
 
 def test_the_doctor_says_what_docker_has(docker: Docker) -> None:
     said = subprocess.run(
-        [docker.variables().get("PYTHON", "python"), "-m", "resources.doctor", "docker"],
+        [docker.variables().get("PYTHON", "python"), "-m", "flywheel", "doctor", "docker"],
         cwd=REPOSITORY,
         env={**os.environ, **docker.variables()},
         capture_output=True,

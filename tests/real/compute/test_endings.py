@@ -171,7 +171,7 @@ def test_killed_then_swept(place: Any, row: dict[str, str]) -> None:
     cell.wait_for("started\n", run)
     os.kill(run.pid, signal.SIGKILL)
     assert run.wait(timeout=30) == -signal.SIGKILL
-    sweep = cell.start("-m", "resources.compute.sweep")
+    sweep = cell.start("-m", "flywheel", "sweep")
     assert sweep.wait(timeout=120) == 0, cell.lines
     swept = cell.lines
     # Workspaces of killed runs are removed by the next job.

@@ -25,7 +25,7 @@ SILENT = [].append
 
 def command_line(place: CyclePlace, bucket: Bucket, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "resources.object_store", *arguments],
+        [sys.executable, "-W", "ignore", "-m", "flywheel", *arguments],
         cwd=REPOSITORY,
         env={
             **os.environ,
@@ -48,7 +48,7 @@ def test_after_a_cut_in_part_3_of_5_another_process_sends_that_file_again_and_no
     place.cycle().adapted_model.write_bytes(model)
     line.cut_in_part = 3
     cut = command_line(place, bucket, "push", "cycle1")
-    assert cut.returncode == 1
+    assert cut.returncode == 2
     assert "error: could not send s3://" in cut.stderr.splitlines()[-1]
     assert "Traceback" not in cut.stderr
     assert line.part_bytes[1] == line.part_bytes[2] == 5 * MIB > line.part_bytes[3] > 0

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from flywheel.cli import main
 from resources.compute.leases import Lease, Leases
-from resources.compute.sweep import main
 
 REPOSITORY = Path(__file__).parents[3]
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="whether a holder lives is told by Linux")
@@ -38,14 +38,14 @@ def opened(leases: Leases, resource: str, *, backend: str = "local", **fields: A
 def test_nothing_is_open(leases: Leases, capsys: pytest.CaptureFixture[str], data_folder: bool) -> None:
     if data_folder:
         leases.folder.mkdir()
-    assert main([]) == 0
+    assert main(["sweep"]) == 0
     assert capsys.readouterr().out == "0 ended, 0 failed, nothing else is open\n"
 
 
 def test_what_crashed_is_ended_what_lives_is_left(leases: Leases, capsys: pytest.CaptureFixture[str]) -> None:
     opened(leases, "crashed", **CRASHED)
     living = opened(leases, "living")
-    assert main([]) == 0
+    assert main(["sweep"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         f"ended local crashed: the process {os.getpid()} that held it has ended",
         "1 ended, 0 failed, 1 left to the runs that hold them",
@@ -55,7 +55,7 @@ def test_what_crashed_is_ended_what_lives_is_left(leases: Leases, capsys: pytest
 
 def test_all_ends_what_lives_too(leases: Leases, capsys: pytest.CaptureFixture[str]) -> None:
     opened(leases, "living")
-    assert main(["--all"]) == 0
+    assert main(["sweep", "--all"]) == 0
     assert capsys.readouterr().out.splitlines()[0] == "ended local living: asked for"
     assert leases.all_open() == ()
 
@@ -81,7 +81,7 @@ def test_what_may_still_be_running_is_the_status_and_comes_last(
         monkeypatch.setenv(name, value)
     stubborn = opened(leases, "stubborn", backend=backend, **CRASHED)
     opened(leases, "crashed", **CRASHED)
-    assert main([]) == 1
+    assert main(["sweep"]) == 1
     out = capsys.readouterr().out
     first, *failure, total = out.splitlines()
     assert first.startswith("ended local crashed")
@@ -95,14 +95,14 @@ def test_what_may_still_be_running_is_the_status_and_comes_last(
 def test_a_lease_that_cannot_be_read_is_a_failure(leases: Leases, capsys: pytest.CaptureFixture[str]) -> None:
     leases.folder.mkdir()
     (leases.folder / "bad.json").write_text("{")
-    assert main([]) == 1
+    assert main(["sweep"]) == 1
     assert "bad.json: not a lease" in capsys.readouterr().out
 
 
 def test_it_is_a_command(leases: Leases, tmp_path: Path) -> None:
     opened(leases, "stubborn", backend="gone", **CRASHED)
     swept = subprocess.run(
-        [sys.executable, "-m", "resources.compute.sweep"],
+        [sys.executable, "-m", "flywheel", "sweep"],
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         cwd=tmp_path,
         capture_output=True,

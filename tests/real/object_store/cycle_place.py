@@ -15,6 +15,7 @@ from flywheel.corpus.manifest import read_manifest
 from flywheel.files.atomic import read_jsonl, write_jsonl
 from flywheel.files.cycles import CycleFolder
 from flywheel.files.records import write_record
+from flywheel.files.steps import CycleSteps
 from flywheel.recognisers.bases import Base, read_base
 from flywheel.recognisers.nemo_asr import TINY, Epoch, TrainingRecord, TrainingRequest
 from flywheel.verdict.decision import Decision
@@ -68,6 +69,7 @@ class CyclePlace:
         rows = read_jsonl(path)
         general = [row for row in rows if "term" not in row]
         write_jsonl(path, [*(row for row in rows if "term" in row), *general[:5]])
+        CycleSteps(self.cycle(cycle)).stamp("sentences")
 
     def an_audio(self) -> tuple[str, Path]:
         """A file of speech that the manifest names: its path in the bucket, and here."""
@@ -127,7 +129,7 @@ def first_cycle(root: Path) -> CyclePlace:
     place.seed(*FIRST)
     place.materialize("cycle1", "term_seed", "sentences")
     place.few_general_sentences("cycle1")
-    place.materialize("cycle1", "pronunciations", "speech", "manifest", "split", "base_model")
+    place.materialize("cycle1", "pronunciations", "speech", "recordings", "manifest", "split", "base_model")
     folder = place.cycle()
     folder.adapted_model.write_bytes(ADAPTED)
     write_record(folder.training_run_info, a_training(read_base(folder.base_model)))

@@ -98,7 +98,9 @@ def test_cycle2_goes_on_from_a_pulled_cycle1_in_an_empty_folder(
     there.seed(*SECOND)
     there.materialize("cycle2", "term_seed", "sentences")
     there.few_general_sentences("cycle2")
-    made = there.materialize("cycle2", "pronunciations", "speech", "manifest", "split", "base_model")
+    made = there.materialize(
+        "cycle2", "pronunciations", "speech", "recordings", "manifest", "split", "base_model"
+    )
     old, new = read_manifest(there.cycle().manifest), read_manifest(there.cycle("cycle2").manifest)
     assert {row.id: row for row in new}.items() >= {row.id: row for row in old}.items(), (
         "rows stay as they were"

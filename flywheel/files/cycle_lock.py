@@ -99,7 +99,7 @@ def holder_of(folder: CycleFolder) -> Holder | None:
 
 
 def _files(folder: CycleFolder) -> tuple[Path, Path]:
-    locks = folder.root.parent / ".locks"
+    locks = folder.data / "locks"
     return locks / f"{folder.cycle}.lock", locks / f"{folder.cycle}.json"
 
 

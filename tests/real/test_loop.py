@@ -1,6 +1,5 @@
 """The whole loop on a few terms and for one epoch: real speech, NeMo's own training and transcription."""
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -12,6 +11,9 @@ import pytest
 
 from assets.definitions import defs
 from flywheel.corpus.manifest import ManifestRow, read_manifest
+from flywheel.files.content import content_of_file
+from flywheel.files.cycles import CycleFolder
+from flywheel.files.steps import CycleSteps
 from tests.real.wandb_file import history
 
 pytestmark = pytest.mark.real
@@ -123,8 +125,7 @@ class TestGateOpen:
         assert [epoch["epoch"] for epoch in info["epochs"]] == [1]
         assert info["best"] == info["epochs"][0]
         assert info["steps"] == info["epochs"][0]["steps"] > 0
-        model = (cycle / "adapted_model.nemo").read_bytes()
-        assert info["model_sha256"] == hashlib.sha256(model).hexdigest()
+        assert info["model_sha256"] == content_of_file(cycle / "adapted_model.nemo")
         assert info["base"] == json_of(cycle / "base_model.json")
 
     def test_the_decision_follows_from_what_was_measured(self, turned: Any) -> None:
@@ -244,6 +245,7 @@ def test_a_kept_model_is_what_the_next_cycle_starts_from(
     decision = json_of(place.cycle / "decision.json")
     kept = {**decision, "action": "keep", "promote": True}
     (place.cycle / "decision.json").write_text(json.dumps(kept), encoding="utf-8")
+    CycleSteps(CycleFolder(place.data, "cycle1")).stamp("decision")
     job = defs.resolve_implicit_global_asset_job_def()
     with dg.DagsterInstance.ephemeral() as instance:
         for cycle, asset in (
@@ -256,8 +258,7 @@ def test_a_kept_model_is_what_the_next_cycle_starts_from(
             ).success
         assert len(instance.fetch_materializations(dg.AssetKey("promoted_model"), limit=5).records) == 2
     base = json_of(place.data / "cycles" / "cycle2" / "base_model.json")
-    model = (place.cycle / "adapted_model.nemo").read_bytes()
-    assert base["sha256"] == hashlib.sha256(model).hexdigest()
+    assert base["sha256"] == content_of_file(place.cycle / "adapted_model.nemo")
     assert base["origin"] == "bundled"
     assert Path(base["file"]).is_relative_to(place.data / "models")
     assert len(json_of(place.data / "models" / "registry.json")) == 1

@@ -1,20 +1,25 @@
-"""One whole cycle, turned for real and once for all tests here."""
+"""One whole cycle, turned for real and once for all tests here, whichever worker they run in."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.made_once import made_once
 from tests.real.loop_place import Place, Turned
 
 
 @pytest.fixture(scope="session")
-def turned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Turned]:
+def turned(tmp_path_factory: pytest.TempPathFactory) -> Turned:
     """The reduced cycle, gate open, tracked offline."""
-    place = Place(tmp_path_factory.mktemp("loop"), variables={"WANDB_MODE": "offline"})
-    ran = place.run()
-    assert ran.exit_code == 0, ran.lines[-6000:]
-    yield Turned(place, ran, place.contents())
+
+    def turn(root: Path) -> Turned:
+        place = Place(root, variables={"WANDB_MODE": "offline"})
+        ran = place.run()
+        return Turned(place, ran, place.contents())
+
+    made = made_once(tmp_path_factory, "loop", turn)
+    assert made.ran.exit_code == 0, made.ran.lines[-6000:]
+    return made
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -122,7 +122,9 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture
-def row(place: Any, request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
+def row(
+    place: Any, request: pytest.FixtureRequest, record_property: Callable[[str, object], None]
+) -> Iterator[dict[str, str]]:
     """What the table says of this cell; filled by the test."""
     said: dict[str, str] = {}
     started = time.monotonic()
@@ -130,7 +132,7 @@ def row(place: Any, request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
     ending = (
         request.node.name.removeprefix("test_").replace(f"{place.name}-", "").replace(f"[{place.name}]", "")
     )
-    request.config.endings.append((place.name, ending, said.get("how", "FAILED"), time.monotonic() - started))
+    record_property("ending", (place.name, ending, said.get("how", "FAILED"), time.monotonic() - started))
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,16 @@
 #
 #     docker build -t clinical-asr-flywheel .
 #
-# PIP_INDEX_URL and PIP_EXTRA_INDEX_URL are pip's own variables; give them no credentials, for an image's history
-# shows its arguments. A torch for CUDA or for a CPU is whatever that index holds under the pinned version.
+# PIP_INDEX_URL and PIP_EXTRA_INDEX_URL are pip's own variables; give them no credentials, because an image's history
+# shows its arguments. TORCH_INDEX is the index that torch alone comes from, as in the Makefile: without it a wheel that
+# brings CUDA libraries of several GB.
 # `--build-arg EXTRAS=deployment,kubernetes` makes the image for Kubernetes.
 
 FROM python:3.11-slim-bookworm AS environment
 ARG PIP_INDEX_URL
 ARG PIP_EXTRA_INDEX_URL
-ARG EXTRAS=deployment,docker,modal
+ARG TORCH_INDEX
+ARG EXTRAS=deployment,modal
 ENV PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /build
@@ -17,7 +19,7 @@ RUN python -m venv /opt/flywheel
 # The same two commands as the Makefile's, from what changes least to what changes most. The packages of this
 # project come last, as files, so that a change of theirs installs nothing again.
 COPY constraints.txt ./
-RUN /opt/flywheel/bin/pip install --constraint constraints.txt torch==2.13.0
+RUN /opt/flywheel/bin/pip install --constraint constraints.txt ${TORCH_INDEX:+--no-deps --index-url "$TORCH_INDEX"} torch==2.13.0
 COPY pyproject.toml ./
 RUN touch README.md \
     && mkdir assets flywheel resources \

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from assets.cycles import CYCLES, OWNERS, cycle_step, is_selected, tell_outcome
+from assets.cycles import CYCLES, OWNERS, is_selected, making, tell_outcome
 from flywheel.cycle.audition import AuditionFiles, hold_audition, open_ends_table
 from flywheel.files.atomic import sha256_of_file
 from flywheel.speech.audition.clips import Speaker
@@ -72,8 +72,7 @@ def audition(
     context: dg.AssetExecutionContext, config: AuditionConfig, data: DataFolder, voices: Speech
 ) -> Iterator[dg.MaterializeResult]:
     """Let people hear the pronunciations; issue a ticket or say what the synthesis waits for."""
-    with cycle_step(context) as cycle:
-        folder = data.cycle(cycle)
+    with making(context, data, "audition") as folder:
         policy = config.chosen_policy
         speaker = Speaker(
             voices.synthesizer,

@@ -4,12 +4,19 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from assets.cycles import CYCLES, EVAL_POOL, OWNERS, cycle_step
-from assets.evaluation import EvaluationConfig, base_model, baseline_eval, evaluated
+from assets.cycles import CYCLES, EVAL_POOL, OWNERS, cycle_step, making
+from assets.evaluation import (
+    SECOND_COUNT,
+    EvaluationConfig,
+    base_model,
+    baseline_eval,
+    evaluated,
+    second_count_spec,
+)
 from assets.rented import left_running_spec, rented_step
 from assets.splits import split
-from flywheel.files.atomic import read_json
 from flywheel.files.cycles import CycleFolder
+from flywheel.files.steps import CycleSteps
 from flywheel.recognisers.bases import read_base
 from flywheel.recognisers.boosting import BoostingSettings, Search, boost
 from flywheel.report.leaderboard import how_strength_was_chosen
@@ -56,7 +63,7 @@ class BoostingConfig(EvaluationConfig):
     partitions_def=CYCLES,
     pool=EVAL_POOL,
     code_version="1",
-    check_specs=[left_running_spec("boosted_eval")],
+    check_specs=[left_running_spec("boosted_eval"), second_count_spec("boosted_eval")],
     description=(
         "The base again, with the cycle's terms boosted while it decodes: what costs nothing and needs no gate. Its "
         "strength is chosen on rows that are not held out."
@@ -66,18 +73,30 @@ def boosted_eval(
     context: dg.AssetExecutionContext, config: BoostingConfig, data: DataFolder, compute: Compute
 ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
     """Choose a strength, transcribe the baseline's rows with it, and score them."""
+    if not config.enabled:
+        yield from rented_step("boosted_eval", lambda: _not_measured(context, data))
+        return
+    with making(context, data, "boosted_eval") as folder:
+        yield from rented_step("boosted_eval", lambda: _boosted(context, config, compute, folder))
+
+
+def _not_measured(context: dg.AssetExecutionContext, data: DataFolder) -> dg.MaterializeResult:
+    """What an earlier run measured would stand on the page as if this run had."""
     with cycle_step(context) as cycle:
         folder = data.cycle(cycle)
-        yield from rented_step("boosted_eval", lambda: _boosted(context, config, compute, folder))
+        folder.boosting.unlink(missing_ok=True)
+        CycleSteps(folder).forget("boosted_eval")
+    return dg.MaterializeResult(
+        metadata={"answer": "not measured: `enabled` is false"},
+        check_results=[
+            dg.AssetCheckResult(check_name=SECOND_COUNT, passed=True, description="Nothing was measured."),
+        ],
+    )
 
 
 def _boosted(
     context: dg.AssetExecutionContext, config: BoostingConfig, compute: Compute, folder: CycleFolder
 ) -> dg.MaterializeResult:
-    if not config.enabled:
-        # What an earlier run measured would stand on the page as if this run had.
-        folder.boosting.unlink(missing_ok=True)
-        return dg.MaterializeResult(metadata={"answer": "not measured: `enabled` is false"})
     boosting, done = boost(
         read_base(folder.base_model),
         folder,
@@ -88,8 +107,7 @@ def _boosted(
         timeout=config.timeout_seconds,
     )
     return evaluated(
-        folder.boosted.scores,
-        read_json(folder.boosted.scores),
+        folder.boosted,
         done,
         {
             "alpha": boosting.alpha,

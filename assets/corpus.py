@@ -6,7 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from assets.cycles import CYCLES, OWNERS, cycle_step
+from assets.cycles import CYCLES, OWNERS, making
 from assets.progress import progress_of
 from flywheel.corpus.audio_headers import AudioError, check_audio
 from flywheel.corpus.cached_rows import read_cached_rows, write_cached_rows
@@ -28,10 +28,10 @@ from flywheel.corpus.sentences import (
     write_sentences,
 )
 from flywheel.corpus.terms import read_term_seed, write_term_seed
+from flywheel.cycle.earlier import newest_with
 from flywheel.errors import FlywheelError
 from flywheel.files import bundled
 from flywheel.files.atomic import sha256_of_file
-from flywheel.files.cycles import latest_earlier
 from flywheel.pronunciation.lexicon import read_lexicon
 from flywheel.scoring.slices import UNSEEN_ENGINE
 from resources.data_folder import DataFolder
@@ -62,9 +62,8 @@ def term_seed(
     context: dg.AssetExecutionContext, config: TermSeedConfig, data: DataFolder
 ) -> dg.MaterializeResult:
     """Read the seed strictly and keep a copy of it with the cycle."""
-    with cycle_step(context) as cycle:
+    with making(context, data, "term_seed") as folder:
         terms = read_term_seed(config.path)
-        folder = data.cycle(cycle)
         write_term_seed(folder.term_seed, terms)
         by_category = Counter(term.entity_category for term in terms)
         return dg.MaterializeResult(
@@ -109,12 +108,11 @@ def sentences(
     context: dg.AssetExecutionContext, config: SentencesConfig, data: DataFolder
 ) -> dg.MaterializeResult:
     """Compose the sentences of the terms that are new; keep those of the last cycle."""
-    with cycle_step(context) as cycle:
-        folder = data.cycle(cycle)
-        before = latest_earlier(data.path, cycle, folder.sentences.name)
+    with making(context, data, "sentences") as folder:
+        before = newest_with(folder, "sentences")
         composed = cycle_sentences(
             read_term_seed(folder.term_seed),
-            earlier=read_sentences(before) if before else (),
+            earlier=read_sentences(before.sentences) if before else (),
             general_file=config.path,
         )
         for warning in composed.warnings:
@@ -148,8 +146,7 @@ def sentences(
 )
 def speech(context: dg.AssetExecutionContext, data: DataFolder, voices: Speech) -> dg.MaterializeResult:
     """Speak every sentence in its voices, clean and with noise; what cannot be spoken is listed."""
-    with cycle_step(context) as cycle:
-        folder = data.cycle(cycle)
+    with making(context, data, "speech") as folder:
         second = voices.second
         engines = engines_of(voices.synthesizer, second)
         context.log.info(voices.said)
@@ -204,8 +201,7 @@ def speech(context: dg.AssetExecutionContext, data: DataFolder, voices: Speech) 
 )
 def manifest(context: dg.AssetExecutionContext, data: DataFolder) -> dg.MaterializeResult:
     """Write the rows of the cycle, whose audio is all there; the checks read the file and the audio again."""
-    with cycle_step(context) as cycle:
-        folder = data.cycle(cycle)
+    with making(context, data, "manifest") as folder:
         spoken = read_cached_rows(folder.spoken, data.speech)
         recorded = read_recordings(folder.recordings, data.speech)
         rows = (*spoken, *recorded)

@@ -7,8 +7,12 @@ from typing import Any, TypeAlias
 
 import dagster as dg
 
+from flywheel.cycle.earlier import unchanged_under_later_cycles
 from flywheel.errors import FlywheelError
-from flywheel.files.cycles import CycleNameError, cycle_number
+from flywheel.files.cycles import CycleFolder, CycleNameError, cycle_number
+from flywheel.files.steps import STEPS, CycleSteps
+from resources.data_folder import DataFolder
+from resources.run_process import PROCESS_TAG, this_process
 
 OWNERS = ["team:clinical-asr"]
 GPU_POOL = "gpu"
@@ -56,10 +60,32 @@ def cycle_step(context: Context) -> Iterator[str]:
     """
     context.instance.add_dynamic_partitions(str(CYCLES.name), [context.partition_key])
     _tag(context, CYCLE_TAG, context.partition_key)
+    _tag(context, PROCESS_TAG, this_process())
     try:
         yield context.partition_key
     except FlywheelError as error:
         raise dg.Failure(description=str(error), allow_retries=False) from None
+
+
+@contextmanager
+def making(context: Context, data: DataFolder, step: str) -> Iterator[CycleFolder]:
+    """The folder of the cycle whose `step` is made in the block, as for `cycle_step`.
+
+    The run holds the cycle from its first step on. What the step reads must be current, and is stamped with what the
+    step left when the block ends well. A step that later cycles start from may not change under them unasked: its
+    files are put back, and the run stops.
+    """
+    with cycle_step(context) as cycle:
+        data.hold(cycle, context.run.run_id)
+        folder = data.cycle(cycle)
+        steps = CycleSteps(folder)
+        for each in STEPS[step].reads:
+            steps.require(each)
+        if steps.was_made(step) and (reason := steps.why_not(step)) is not None:
+            context.log.info(f"{reason}: it is made again")
+        with unchanged_under_later_cycles(folder, step, may_change=data.may_change_earlier_cycles):
+            yield folder
+        steps.stamp(step)
 
 
 def is_selected(context: dg.AssetExecutionContext, asset: str) -> bool:

@@ -7,6 +7,7 @@ from assets.boosting import boosted_eval
 from assets.code_links import with_code_links
 from assets.console import console
 from assets.corpus import audio, manifest, schema, sentences, speech, term_seed
+from assets.dead_runs import dead_runs
 from assets.evaluation import base_model, baseline_eval, next_eval
 from assets.finetuning import adapted_model
 from assets.gate import gate
@@ -59,7 +60,7 @@ defs = dg.Definitions(
     asset_checks=[ready, schema, audio],
     jobs=[flywheel_cycle, audio_retention],
     schedules=[audio_retention_weekly],
-    sensors=[manifest_growth, lease_sweep, after_a_failed_run, after_a_cancelled_run],
+    sensors=[manifest_growth, dead_runs, lease_sweep, after_a_failed_run, after_a_cancelled_run],
     resources={
         "data": _DATA,
         "voices": Speech(),

@@ -1,24 +1,44 @@
 """What the cycle's base hears, and what the fine-tuned model hears, scored alike."""
 
 import os
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 import dagster as dg
 
-from assets.cycles import CYCLES, EVAL_POOL, OWNERS, cycle_step
+from assets.cycles import CYCLES, EVAL_POOL, OWNERS, making
 from assets.rented import left_running_spec, rented_step
 from assets.splits import split
-from flywheel.cycle.page import write_page
-from flywheel.files.atomic import sha256_of_file, write_json
+from flywheel.cycle.earlier import check_promotions
+from flywheel.cycle.page import write_baseline_page
+from flywheel.files.atomic import sha256_of_file
 from flywheel.files.cycles import EvalFolder
-from flywheel.recognisers.bases import Base, base_of_cycle, read_base
-from flywheel.recognisers.evaluation import Transcription, model_label, score, transcribe
+from flywheel.recognisers.bases import Base, base_of_cycle, read_base, write_base
+from flywheel.recognisers.evaluation import (
+    Transcription,
+    model_label,
+    read_scored_rows,
+    read_scores,
+    score,
+    transcribe,
+)
+from flywheel.scoring.audit import audited
 from flywheel.scoring.numbers_as_text import rate
-from flywheel.scoring.score_reading import ScoreReader
+from flywheel.scoring.scores import Scores
 from resources.compute.resource import Compute
 from resources.data_folder import DataFolder
+
+SECOND_COUNT = "agrees_with_jiwer"
+_NOTHING: Mapping[str, float] = MappingProxyType({})
+
+
+def second_count_spec(asset: str) -> dg.AssetCheckSpec:
+    """The check of an evaluation, see `evaluated`."""
+    return dg.AssetCheckSpec(
+        SECOND_COUNT,
+        asset=asset,
+        description="jiwer counts the same word and character errors in every slice, to the last digit.",
+    )
 
 
 class BaseModelConfig(dg.Config):
@@ -52,13 +72,13 @@ def base_model(
     context: dg.AssetExecutionContext, config: BaseModelConfig, data: DataFolder, compute: Compute
 ) -> dg.MaterializeResult:
     """Choose the base and note it with the cycle."""
-    with cycle_step(context) as cycle:
-        folder = data.cycle(cycle)
+    with making(context, data, "base_model") as folder:
         name = config.name or os.environ.get("FLYWHEEL_BASE", "")
+        check_promotions(folder, data.registry)
         base = base_of_cycle(
             folder.number, data.registry, name, accelerator=compute.connect().has_accelerator
         )
-        write_json(folder.base_model, base.to_dict())
+        write_base(folder.base_model, base)
         return dg.MaterializeResult(
             data_version=dg.DataVersion(base.sha256 or base.name),
             metadata={
@@ -77,7 +97,7 @@ def base_model(
     partitions_def=CYCLES,
     pool=EVAL_POOL,
     code_version="1",
-    check_specs=[left_running_spec("baseline_eval")],
+    check_specs=[left_running_spec("baseline_eval"), second_count_spec("baseline_eval")],
     description=(
         "The base's hypotheses, one row per utterance, and their scores. It writes the first page of the "
         "leaderboard, so that there is one whatever comes after."
@@ -87,15 +107,14 @@ def baseline_eval(
     context: dg.AssetExecutionContext, config: EvaluationConfig, data: DataFolder, compute: Compute
 ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
     """Transcribe and score with the base."""
-    with cycle_step(context) as cycle:
-        folder = data.cycle(cycle)
+    with making(context, data, "baseline_eval") as folder:
         base = read_base(folder.base_model)
 
         def evaluate() -> dg.MaterializeResult:
             done = _heard(context, config, compute, base, folder.baseline)
-            scores = score(folder.baseline, model_label(base))
-            page, _inputs = write_page(folder)
-            return evaluated(folder.baseline.scores, scores, done, {"page": dg.MetadataValue.path(page)})
+            score(folder.baseline, model_label(base))
+            page, _inputs = write_baseline_page(folder)
+            return evaluated(folder.baseline, done, {"page": dg.MetadataValue.path(page)})
 
         yield from rented_step("baseline_eval", evaluate)
 
@@ -108,21 +127,21 @@ def baseline_eval(
     partitions_def=CYCLES,
     pool=EVAL_POOL,
     code_version="1",
-    check_specs=[left_running_spec("next_eval")],
+    check_specs=[left_running_spec("next_eval"), second_count_spec("next_eval")],
     description="The fine-tuned model's hypotheses for the very rows of the baseline, and their scores.",
 )
 def next_eval(
     context: dg.AssetExecutionContext, config: EvaluationConfig, data: DataFolder, compute: Compute
 ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
     """Transcribe and score with the fine-tuned model."""
-    with cycle_step(context) as cycle:
-        folder = data.cycle(cycle)
+    with making(context, data, "next_eval") as folder:
         base = read_base(folder.base_model)
-        adapted = Base(f"fine-tuned in {cycle}", folder.adapted_model, base.origin)
+        adapted = Base(f"fine-tuned in {folder.cycle}", folder.adapted_model, base.origin)
 
         def evaluate() -> dg.MaterializeResult:
             done = _heard(context, config, compute, adapted, folder.next)
-            return evaluated(folder.next.scores, score(folder.next, model_label(adapted)), done, {})
+            score(folder.next, model_label(adapted))
+            return evaluated(folder.next, done)
 
         yield from rented_step("next_eval", evaluate)
 
@@ -145,34 +164,51 @@ def _heard(
 
 
 def evaluated(
-    file: Path, scores: dict[str, Any], done: Transcription, more: dict[str, Any], *, said: str = ""
+    folder: EvalFolder,
+    done: Transcription,
+    more: Mapping[str, dg.MetadataValue | float] = _NOTHING,
+    *,
+    said: str = "",
 ) -> dg.MaterializeResult:
-    """Held-out rates under the same keys in all evaluations, so that the UI plots them over cycles.
+    """What was measured in `folder`: held-out rates under the same keys in all evaluations, so that the UI plots them
+    over cycles, and jiwer's second count.
 
     What is `said` of the evaluation stands before the answer that all of them have.
     """
-    held_out = scores["slices"].get("held_out", {})
-    rates = {name: held_out[name]["value"] for name in ("ker", "wer", "cer", "ser") if name in held_out}
-    sizes = {f"n of {name}": held_out[name]["n"] for name in rates}
+    scores = read_scores(folder)
+    held_out = {name: scores.metric("held_out", name) for name in ("ker", "wer", "cer", "ser")}
+    known = {name: rate for name, rate in held_out.items() if rate is not None}
     return dg.MaterializeResult(
-        data_version=dg.DataVersion(sha256_of_file(file)),
+        data_version=dg.DataVersion(sha256_of_file(folder.scores)),
         metadata={
-            "answer": said + _answer(ScoreReader(scores)),
-            **rates,
-            **sizes,
-            "model": scores["model"],
-            "normalizer": f"{scores['normalizer']['name']} {scores['normalizer']['version']}",
+            "answer": said + _answer(scores),
+            **{name: rate.value for name, rate in known.items()},
+            **{f"n of {name}": rate.n for name, rate in known.items()},
+            "model": scores.model,
+            "normalizer": str(scores.normalizer),
             "transcription seconds": done.seconds,
             "billed seconds": done.billed_seconds,
             "cost in US dollars": done.cost_usd,
             "cache_hits": int(done.cached),
-            "scores": dg.MetadataValue.path(file),
+            "scores": dg.MetadataValue.path(folder.scores),
+            "rows": dg.MetadataValue.path(folder.scored_rows),
             **more,
         },
+        check_results=[_second_count(scores, folder)],
     )
 
 
-def _answer(scores: ScoreReader) -> str:
+def _second_count(scores: Scores, folder: EvalFolder) -> dg.AssetCheckResult:
+    audit = audited(scores, read_scored_rows(folder))
+    return dg.AssetCheckResult(
+        check_name=SECOND_COUNT,
+        passed=not audit.differences,
+        description="; ".join(audit.differences) or "jiwer counts the same errors in every slice.",
+        metadata={"slices": audit.slices, "rows of all slices": audit.rows},
+    )
+
+
+def _answer(scores: Scores) -> str:
     """How often the model is wrong, in a line: of terms, of words, of the words of general speech."""
     asked = {"KER": ("held_out", "ker"), "WER": ("held_out", "wer"), "general WER": ("general", "wer")}
     found = {name: scores.metric(*of) for name, of in asked.items()}

@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 
 from assets.boosting import boosted_eval
-from assets.cycles import CYCLES, GPU_POOL, OWNERS, cycle_step
+from assets.cycles import CYCLES, GPU_POOL, OWNERS, making
 from assets.evaluation import base_model
 from assets.rented import left_running_spec, rented_step
 from assets.splits import split
@@ -57,18 +57,21 @@ def adapted_model(
     store: ObjectStore,
 ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
     """Fine-tune the base on the training rows in a compute job."""
-    with cycle_step(context) as cycle:
-        folder = data.cycle(cycle)
+    with making(context, data, "adapted_model") as folder:
         base = read_base(folder.base_model)
         backend = compute.connect(config.compute)
         accelerator = backend.has_accelerator
         hyperparameters = chosen_hyperparameters(base, config.hyperparameters, accelerator=accelerator)
 
         def train() -> dg.MaterializeResult:
-            told = {"cycle": cycle, "hyperparameters": asdict(hyperparameters), "backend": backend.name}
+            told = {
+                "cycle": folder.cycle,
+                "hyperparameters": asdict(hyperparameters),
+                "backend": backend.name,
+            }
             with (
-                store.watching_checkpoints(data, cycle, context.log.info),
-                tracking.losses(cycle, told, context.log.info) as follow,
+                store.watching_checkpoints(data, folder.cycle, context.log.info),
+                tracking.losses(folder.cycle, told, context.log.info) as follow,
             ):
                 run = finetune(
                     base,
@@ -86,14 +89,13 @@ def adapted_model(
 
 def _trained(run: TrainingRun, folder: CycleFolder) -> dg.MaterializeResult:
     return dg.MaterializeResult(
-        data_version=dg.DataVersion(run.info["model_sha256"]),
+        data_version=dg.DataVersion(run.info.model_sha256),
         metadata={
-            "epochs": dg.MetadataValue.md(epochs_table(run.info["epochs"])),
-            "best validation WER": run.info["best"]["val_wer"],
-            "seconds": run.info["seconds"],
-            # A training of before there were rented machines has neither.
-            "billed seconds": run.info.get("billed_seconds", 0.0),
-            "cost in US dollars": run.info.get("cost_usd") or 0.0,
+            "epochs": dg.MetadataValue.md(epochs_table(run.info.epochs)),
+            "best validation WER": run.info.best.val_wer,
+            "seconds": run.info.seconds,
+            "billed seconds": run.info.billed_seconds,
+            "cost in US dollars": run.info.cost_usd,
             "cache_hits": int(run.cached),
             "model": dg.MetadataValue.path(folder.adapted_model),
         },
@@ -102,7 +104,7 @@ def _trained(run: TrainingRun, folder: CycleFolder) -> dg.MaterializeResult:
                 check_name="rows_seen",
                 passed=True,
                 description="The trainer saw every row of its manifests; the step fails where it does not.",
-                metadata=run.info["rows_seen"],
+                metadata=dict(run.info.rows_seen),
             )
         ],
     )

@@ -4,11 +4,13 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from assets.cycles import CYCLES, OWNERS, cycle_step, is_selected, tell_outcome
+from assets.cycles import CYCLES, OWNERS, is_selected, making, tell_outcome
 from assets.evaluation import baseline_eval
 from flywheel.corpus.manifest import clinical_rows_by_category, read_manifest
-from flywheel.cycle.page import write_page
-from flywheel.files.atomic import read_json, sha256_of_file, write_json
+from flywheel.cycle.page import write_baseline_page
+from flywheel.files.atomic import sha256_of_file
+from flywheel.files.records import write_record
+from flywheel.recognisers.evaluation import read_scores
 from flywheel.verdict.gate import GATE_CRITERIA, GateSettings, evaluate_gate
 from resources.data_folder import DataFolder
 
@@ -52,17 +54,14 @@ def gate(
     context: dg.AssetExecutionContext, config: GateConfig, data: DataFolder
 ) -> Iterator[dg.MaterializeResult]:
     """Hold the baseline against the criteria; issue a ticket or say what to do instead."""
-    with cycle_step(context) as cycle:
-        folder = data.cycle(cycle)
+    with making(context, data, "gate") as folder:
         settings = GateSettings(
             **{**config.model_dump(), "priority_categories": tuple(config.priority_categories)}
         )
         rows = clinical_rows_by_category(read_manifest(folder.manifest))
-        decision = evaluate_gate(
-            read_json(folder.baseline.scores), rows, cycle=folder.number, settings=settings
-        )
-        write_json(folder.gate, decision.to_dict())
-        write_page(folder)
+        decision = evaluate_gate(read_scores(folder.baseline), rows, cycle=folder.number, settings=settings)
+        write_record(folder.gate, decision)
+        write_baseline_page(folder, gate=decision)
         outcome = f"gate {'open' if decision.open else 'closed'}"
         context.log.info(f"{outcome}: {decision.advice}")
         tell_outcome(context, outcome)

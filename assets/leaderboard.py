@@ -6,21 +6,24 @@ from dataclasses import replace
 import dagster as dg
 
 from assets.boosting import boosted_eval
-from assets.cycles import CYCLES, FIGURE_DOTS_PER_INCH, OWNERS, cycle_step, tell_outcome
+from assets.cycles import CYCLES, FIGURE_DOTS_PER_INCH, OWNERS, cycle_step, making, tell_outcome
 from assets.evaluation import base_model, baseline_eval, next_eval
 from assets.fan_in import asset_after_any, step_after_any
 from assets.freshness import kept_fresh
+from flywheel.corpus.split.subsets import SplitRecord
 from flywheel.cycle.page import page_as_html, write_page
-from flywheel.files.atomic import read_json, sha256_of_file, write_json
-from flywheel.files.cycles import CycleFolder, earlier_drops
+from flywheel.files.atomic import sha256_of_file
+from flywheel.files.cycles import CycleFolder
 from flywheel.files.markdown import data_url
+from flywheel.files.records import read_record, write_record
+from flywheel.files.steps import CycleSteps
 from flywheel.recognisers.bases import read_base
 from flywheel.recognisers.boosting import against_finetune, read_boosting
-from flywheel.recognisers.evaluation import row_scores
+from flywheel.recognisers.evaluation import read_scored_rows
 from flywheel.report.leaderboard import LeaderboardInputs, headline, render, render_figure
 from flywheel.scoring.comparison import compare
 from flywheel.verdict.boosting_alone import boosting_alone
-from flywheel.verdict.decision import Decision, DecisionSettings, decide
+from flywheel.verdict.decision import Decision, DecisionSettings, decide, earlier_drops
 from flywheel.verdict.gate import GateDecision
 from resources.data_folder import DataFolder
 
@@ -49,19 +52,20 @@ def decision(
     context: dg.AssetExecutionContext, config: DecisionConfig, data: DataFolder
 ) -> dg.MaterializeResult:
     """Compare the fine-tuned model with its base and decide."""
-    with cycle_step(context) as cycle:
-        folder = data.cycle(cycle)
-        gate = GateDecision.from_dict(read_json(folder.gate))
+    with making(context, data, "decision") as folder:
+        gate = read_record(folder.gate, GateDecision)
         comparison = compare(
-            row_scores(folder.baseline), row_scores(folder.next), priority_categories=gate.priority_categories
+            read_scored_rows(folder.baseline),
+            read_scored_rows(folder.next),
+            priority_categories=gate.priority_categories,
         )
         settings = DecisionSettings(**config.model_dump())
         decided = replace(
-            decide(comparison, settings=settings, previous_drops=earlier_drops(data.path, cycle)),
-            alternative=_boosting_alone(folder, settings),
+            decide(comparison, settings=settings, previous_drops=earlier_drops(folder)),
+            alternative=_boosting_alone(folder, gate, settings),
         )
-        write_json(folder.decision, decided.to_dict())
-        write_json(folder.comparison, comparison.to_dict())
+        write_record(folder.decision, decided)
+        write_record(folder.comparison, comparison)
         tell_outcome(context, decided.action)
         general = comparison.general_wer
         return dg.MaterializeResult(
@@ -83,12 +87,13 @@ def decision(
         )
 
 
-def _boosting_alone(folder: CycleFolder, settings: DecisionSettings) -> str:
+def _boosting_alone(folder: CycleFolder, gate: GateDecision, settings: DecisionSettings) -> str:
     """What boosting the terms would have done by itself; empty where it was not measured."""
-    boosting = read_boosting(folder)
+    current = CycleSteps(folder).is_current("boosted_eval")
+    boosting = read_boosting(folder, gate.priority_categories) if current else None
     if boosting is None:
         return ""
-    against = against_finetune(folder) if boosting.alpha else None
+    against = against_finetune(folder, gate.priority_categories) if boosting.alpha else None
     return boosting_alone(boosting, settings=settings, against=against)
 
 
@@ -112,7 +117,9 @@ def promotion(context: dg.AssetExecutionContext, data: DataFolder) -> Iterator[d
     """Register the fine-tuned model if it is kept."""
     with cycle_step(context) as cycle:
         folder = data.cycle(cycle)
-        decided = Decision.from_dict(read_json(folder.decision))
+        data.hold(cycle, context.run.run_id)
+        CycleSteps(folder).require("decision")
+        decided = read_record(folder.decision, Decision)
         if not decided.promote:
             context.log.info(f"not promoted ({decided.action}): {decided.advice}")
             return
@@ -121,6 +128,7 @@ def promotion(context: dg.AssetExecutionContext, data: DataFolder) -> Iterator[d
             cycle=cycle,
             base_model=read_base(folder.base_model).origin,
             decision=" ".join(decided.reasons),
+            trained_on=read_record(folder.split, SplitRecord).assignments,
         )
         current = data.registry.newest() == entry
         if not current:
@@ -142,6 +150,9 @@ def promotion(context: dg.AssetExecutionContext, data: DataFolder) -> Iterator[d
 def render_leaderboard(context: dg.OpExecutionContext, data: DataFolder) -> Iterator[dg.Output[None]]:
     """Write the page, log its headline, show it in the UI."""
     with cycle_step(context) as cycle:
+        data.hold(cycle, context.run.run_id)
+        for reason in CycleSteps(data.cycle(cycle)).left_aside():
+            context.log.warning(f"left aside: {reason}")
         page, inputs = write_page(data.cycle(cycle))
         for line in headline(inputs).splitlines():
             context.log.info(line)

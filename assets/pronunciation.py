@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import dagster as dg
 
 from assets.corpus import sentences, term_seed
-from assets.cycles import CYCLES, OWNERS, cycle_step
+from assets.cycles import CYCLES, OWNERS, making
 from flywheel.corpus.terms import read_term_seed
 from flywheel.files.atomic import sha256_of_file
 from flywheel.pronunciation.choosing import choose_pronunciations
@@ -44,8 +44,7 @@ def pronunciations(
     context: dg.AssetExecutionContext, data: DataFolder, voices: Speech, dictionary: Dictionary
 ) -> dg.MaterializeResult:
     """Choose the pronunciation of each term."""
-    with cycle_step(context) as cycle:
-        folder = data.cycle(cycle)
+    with making(context, data, "pronunciations") as folder:
         terms = [term.text for term in read_term_seed(folder.term_seed)]
         overrides = read_overrides(data.overrides)
         context.log.info(f"overrides: {counted(len(overrides), 'word')} in {data.overrides}")

@@ -7,23 +7,22 @@ from collections.abc import Sequence
 import dagster as dg
 
 from assets.corpus import term_seed
-from assets.cycles import CYCLES, OWNERS, cycle_step
+from assets.cycles import CYCLES, OWNERS, making
 from assets.progress import progress_of
-from flywheel.corpus.cached_rows import write_cached_rows
+from flywheel.corpus.cached_rows import read_cached_rows, write_cached_rows
 from flywheel.corpus.manifest import ManifestRow, content_hash
 from flywheel.corpus.recordings import (
     Admission,
     DropFolder,
     Quarantined,
-    read_recordings,
     take_in,
     write_quarantine,
 )
 from flywheel.corpus.recordings.offered_lines import find_manifests, write_offered
-from flywheel.corpus.split.earlier_decisions import Assignments
-from flywheel.files.atomic import read_json
-from flywheel.files.cycles import CycleFolder, latest_earlier
+from flywheel.cycle.earlier import newest_with, what_was_decided
+from flywheel.files.cycles import CycleFolder
 from flywheel.files.markdown import inline, table
+from flywheel.files.steps import CycleSteps
 from resources.data_folder import DataFolder
 from resources.recordings import bring_recordings
 
@@ -45,15 +44,14 @@ _SHOWN = 20
 )
 def recordings(context: dg.AssetExecutionContext, data: DataFolder) -> dg.MaterializeResult:
     """Look at the drop folder, copy what joins, and write down what was offered and what is wrong."""
-    with cycle_step(context) as cycle:
-        folder = data.cycle(cycle)
+    with making(context, data, "recordings") as folder:
         root, now = bring_recordings(data, context.log.info), time.time()
         drop = DropFolder(root, write_offered(folder.offered, root, now=now), now)
         taken = take_in(
             drop,
             data.speech,
             _joined_before(folder, data),
-            earlier=_assignments(folder, data),
+            earlier=what_was_decided(folder, data.registry),
             on_progress=progress_of(context, "lines looked at"),
         )
         write_cached_rows(folder.recordings, taken.rows, data.speech)
@@ -65,14 +63,12 @@ def recordings(context: dg.AssetExecutionContext, data: DataFolder) -> dg.Materi
 
 def _joined_before(folder: CycleFolder, data: DataFolder) -> tuple[ManifestRow, ...]:
     """The recordings of the cycle before, and those of this one where it ran already."""
-    before = latest_earlier(data.path, folder.cycle, folder.recordings.name)
-    rows = (*read_recordings(before, data.speech), *read_recordings(folder.recordings, data.speech))
+    before = newest_with(folder, "recordings")
+    rows = () if before is None else read_cached_rows(before.recordings, data.speech)
+    # Of a damaged file nothing is left: what it held is still in the drop folder, and is looked at again.
+    if CycleSteps(folder).is_as_left("recordings", folder.recordings):
+        rows = (*rows, *read_cached_rows(folder.recordings, data.speech))
     return tuple({row.id: row for row in rows}.values())
-
-
-def _assignments(folder: CycleFolder, data: DataFolder) -> Assignments | None:
-    before = latest_earlier(data.path, folder.cycle, folder.split.name)
-    return Assignments.from_json(read_json(before)["assignments"]) if before else None
 
 
 def _unsettled(drop: DropFolder) -> tuple[str, ...]:

@@ -1,18 +1,22 @@
 """Which rows are learned from and which are only measured on, with the checks that nothing leaks."""
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 
 import dagster as dg
 
 from assets.corpus import manifest
-from assets.cycles import CYCLES, OWNERS, cycle_step
+from assets.cycles import CYCLES, OWNERS, making
 from flywheel.corpus.manifest import read_manifest, write_manifest
+from flywheel.corpus.split.earlier_decisions import NOTHING_ASSIGNED
 from flywheel.corpus.split.leaks import LEAK_CHECKS, check_leaks
-from flywheel.corpus.split.subsets import TRAINING_SUBSETS, Assignments, SplitSettings, split_rows
-from flywheel.files.atomic import read_json, sha256_of_file, write_json
-from flywheel.files.cycles import latest_earlier
+from flywheel.corpus.split.subsets import (
+    TRAINING_SUBSETS,
+    SplitSettings,
+    split_rows,
+)
+from flywheel.cycle.earlier import what_was_decided
+from flywheel.files.atomic import sha256_of_file
+from flywheel.files.records import plain, write_record
 from flywheel.recognisers.evaluation import evaluated_rows
 from flywheel.report.leaderboard import split_table
 from flywheel.scoring.slices import HUMAN, UNSEEN_ENGINE
@@ -55,12 +59,10 @@ def split(
     context: dg.AssetExecutionContext, config: SplitConfig, data: DataFolder, voices: Speech
 ) -> dg.MaterializeResult:
     """Split by whole sentences; write a manifest for each reader."""
-    with cycle_step(context) as cycle:
-        folder = data.cycle(cycle)
+    with making(context, data, "split") as folder:
         unseen = tuple(voice.voice_id for voice in voices.casting.unseen_voices)
         settings = SplitSettings(**config.model_dump(), unseen_voices=unseen)
-        before = latest_earlier(data.path, cycle, folder.split.name)
-        earlier = Assignments.from_json(read_json(before)["assignments"]) if before else None
+        earlier = what_was_decided(folder, data.registry)
         done = split_rows(read_manifest(folder.manifest), settings, earlier=earlier)
         for warning in done.warnings:
             context.log.warning(warning)
@@ -68,7 +70,7 @@ def split(
             done.rows,
             unseen_voices=unseen,
             audio_sha256={row.id: sha256_of_file(Path(row.audio_filepath)) for row in done.rows},
-            earlier=earlier or Assignments(),
+            earlier=earlier or NOTHING_ASSIGNED,
         )
         for leak in leaks:
             if not leak.passed:
@@ -78,15 +80,7 @@ def split(
         write_manifest(folder.validation, done.subset("validation"))
         for evaluation in (folder.baseline, folder.next):
             write_manifest(evaluation.rows, evaluated_rows(done.rows))
-        write_json(
-            folder.split,
-            {
-                "settings": asdict(settings),
-                "counts": done.counts,
-                "warnings": done.warnings,
-                "assignments": done.assignments.to_json(),
-            },
-        )
+        write_record(folder.split, done.record(settings, leaks))
         return dg.MaterializeResult(
             data_version=dg.DataVersion(sha256_of_file(folder.split)),
             metadata={
@@ -96,7 +90,7 @@ def split(
                 "human rows": len(done.subset(HUMAN)),
                 "rows of an unseen engine": len(done.subset(UNSEEN_ENGINE)),
                 "warnings": len(done.warnings),
-                "settings": dg.MetadataValue.json(json.loads(json.dumps(asdict(settings)))),
+                "settings": dg.MetadataValue.json(plain(settings)),
             },
             check_results=[
                 dg.AssetCheckResult(

@@ -17,13 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from flywheel.corpus.manifest import ManifestRow, read_manifest, write_manifest
+from flywheel.corpus.split.subsets import SplitRecord
 from flywheel.errors import FlywheelError
-from flywheel.files.atomic import read_json, write_text
+from flywheel.files.atomic import write_text
 from flywheel.files.cycles import CycleFolder
 from flywheel.files.markdown import table
+from flywheel.files.records import read_record
 from flywheel.recognisers.bases import Base, read_base
-from flywheel.recognisers.evaluation import model_label, row_scores, score, transcribe
-from flywheel.recognisers.nemo_asr import TINY, chosen_hyperparameters, finetune
+from flywheel.recognisers.evaluation import model_label, read_scored_rows, score, transcribe
+from flywheel.recognisers.nemo_asr import TINY, TrainingRecord, chosen_hyperparameters, finetune
 from flywheel.scoring import Comparison, compare
 from flywheel.scoring.numbers_as_text import change_in_points, missed_of, misses
 from flywheel.verdict.decision import DecisionSettings
@@ -72,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _trained(arm: Arm, base: Base, cycle: CycleFolder, folder: CycleFolder) -> Mapping[str, Any]:
+def _trained(arm: Arm, base: Base, cycle: CycleFolder, folder: CycleFolder) -> TrainingRecord:
     """Train and evaluate an arm in a folder of its own; what the training says of itself."""
     write_manifest(folder.train, _training_rows(read_manifest(cycle.train), arm.replayed))
     write_manifest(folder.development, read_manifest(cycle.development))
@@ -108,8 +110,8 @@ def _line(arm: Arm, cycle: CycleFolder) -> list[str]:
     folder = CycleFolder(cycle.data / "arms" / arm.name.replace(" ", "-"), CYCLE)
     info = _trained(arm, read_base(cycle.base_model), cycle, folder)
     comparison = compare(
-        row_scores(cycle.baseline),
-        row_scores(folder.next),
+        read_scored_rows(cycle.baseline),
+        read_scored_rows(folder.next),
         priority_categories=GateSettings().priority_categories,
     )
     general = comparison.general_wer
@@ -123,7 +125,7 @@ def _line(arm: Arm, cycle: CycleFolder) -> list[str]:
         *(_missed(comparison, name) for name in ("held_out", "unseen_voice", "unseen_term")),
         f"{change_in_points(general.difference)}, n = {general.after.n}",
         "yes" if general.difference.high <= DecisionSettings().general_wer_cap else "no",
-        f"{info['best']['epoch']} of {len(info['epochs'])}",
+        f"{info.best.epoch} of {len(info.epochs)}",
     ]
 
 
@@ -136,7 +138,7 @@ def _missed(comparison: Comparison, name: str) -> str:
 
 def _page(lines: Sequence[Sequence[str]], cycle: CycleFolder) -> str:
     """The table with what is needed to read it and to make it again."""
-    seed = read_json(cycle.split)["settings"]["seed"]
+    seed = read_record(cycle.split, SplitRecord).settings.seed
     recipe = ", ".join(f"{name} {value}" for name, value in asdict(TINY).items())
     versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "nemo_toolkit"))
     cap = DecisionSettings().general_wer_cap * 100

@@ -5,16 +5,26 @@ from pathlib import Path
 
 import dagster as dg
 
+from flywheel.cycle.earlier import CHANGE_EARLIER_CYCLES
+from flywheel.files.cycle_lock import CycleBusy, CycleLock, cycle_lock
 from flywheel.files.cycles import CycleFolder
 from flywheel.recognisers.registry import Registry
 
 RECORDINGS_VARIABLE = "FLYWHEEL_RECORDINGS"
 
+_held: dict[Path, tuple[str, CycleLock]] = {}
+"""The cycles that this process works on: the run and its lock, by the cycle's folder."""
+
 
 class DataFolder(dg.ConfigurableResource):
-    """The folder of all audio, cycles, models and leases: `FLYWHEEL_DATA`, by default `./data`."""
+    """The folder of all audio, cycles, models and leases: `FLYWHEEL_DATA`, by default `./data`.
+
+    `change_earlier_cycles`, or `FLYWHEEL_CHANGE_EARLIER_CYCLES=yes`, lets a run change a cycle that later ones were
+    started from.
+    """
 
     root: str = ""
+    change_earlier_cycles: bool = False
 
     @property
     def path(self) -> Path:
@@ -57,6 +67,29 @@ class DataFolder(dg.ConfigurableResource):
     def registry(self) -> Registry:
         """The promoted models."""
         return Registry(self.path / "models")
+
+    @property
+    def may_change_earlier_cycles(self) -> bool:
+        """Whether this run may change a cycle that later ones were started from."""
+        return self.change_earlier_cycles or os.environ.get(CHANGE_EARLIER_CYCLES, "").lower() == "yes"
+
+    def hold(self, cycle: str, run_id: str) -> None:
+        """Hold the cycle for the run until that ends; raises `CycleBusy` where another run works on it."""
+        folder = self.cycle(cycle)
+        if folder.root in _held:
+            holder, _lock = _held[folder.root]
+            if holder != run_id:
+                raise CycleBusy(f"{cycle} is being run by run {holder[:8]} in this process; wait for it")
+            return
+        _held[folder.root] = (run_id, cycle_lock(folder, run_id))
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """Let go of what the run held."""
+        run_id = context.run.run_id if context.run else ""
+        for root, (holder, lock) in list(_held.items()):
+            if holder == run_id:
+                del _held[root]
+                lock.release()
 
     def cycle(self, name: str) -> CycleFolder:
         """The folder of the cycle `name`, e.g. ``cycle1``."""

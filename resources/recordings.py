@@ -7,10 +7,8 @@ changed; what is removed there is removed from the copy here, too.
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from functools import partial
-from hashlib import md5
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
@@ -19,10 +17,10 @@ from flywheel.errors import FlywheelError
 from flywheel.files.atomic import read_json, write_json
 from flywheel.files.locks import held
 from resources.data_folder import RECORDINGS_VARIABLE, DataFolder
-from resources.object_store.bucket import DAMAGED, Bucket, Mismatch, Stored, connect
-from resources.object_store.downloads import fetch
+from resources.object_store.bucket import SHA256, Bucket, Stored, connect
 from resources.object_store.options import BUCKET_VARIABLE, read_options
 from resources.object_store.progress import Log, Progress, in_threads
+from resources.object_store.transfers import Wanted, fetch
 
 __all__ = ["bring_recordings"]
 
@@ -79,17 +77,19 @@ def _mirror(bucket: Bucket, folder: Path, log: Log) -> None:
     progress = Progress(log, f"recordings fetched from {bucket.options.url}:", size)
     arriving = dict(kept)
 
-    def one(path: str, stored: Stored) -> None:
-        _bring(bucket, path, stored, folder / path, progress.add)
-        arriving[path] = [stored.size, stored.etag]
+    def arrived(file: Path) -> None:
+        path = files[file].key
+        arriving[path] = [new[path].size, new[path].etag]
 
     try:
-        in_threads(bucket.options.threads, (partial(one, path, stored) for path, stored in new.items()))
+        looks = (partial(_wanted, bucket, path, stored) for path, stored in new.items())
+        files = {folder / each.key: each for each in in_threads(bucket.options.threads, looks)}
+        fetch(bucket, files, on_bytes=progress.add, on_file=arrived)
     finally:
         if new or gone:
             write_json(index, arriving)
-            arrived = (folder / path for path in arriving if path not in kept)
-            _settle(folder, arrived, (folder / path for path in gone))
+            copies = (folder / path for path in arriving if path not in kept)
+            _settle(folder, copies, (folder / path for path in gone))
     log(
         f"recordings in {bucket.options.url}: {len(there)} objects, {len(new)} fetched, {len(gone)} removed there; "
         f"{len(listed) - len(there)} are neither wav nor jsonl"
@@ -113,42 +113,15 @@ def _is_copy(file: Path, stored: Stored | None, said: Any) -> bool:
     )
 
 
-def _bring(bucket: Bucket, path: str, stored: Stored, target: Path, on_bytes: Callable[[int], None]) -> None:
-    """Fetch one object, whole and checked by the best that the service says of it."""
-    expected = _expected(bucket, path)
-    if expected.sha256:
-        fetch(bucket, path, target, size=stored.size, content=expected.sha256, on_bytes=on_bytes)
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.part")
-    digest = md5(usedforsecurity=False)
-    with part.open("wb") as file:
-        for chunk in bucket.read(path, stored.size):
-            file.write(chunk)
-            digest.update(chunk)
-            on_bytes(len(chunk))
-    if expected.md5 and digest.hexdigest() != expected.md5:
-        part.unlink()
-        raise Mismatch(f"{bucket.url(path)}: its MD5 is not {expected.md5[:12]}.... {DAMAGED}")
-    part.replace(target)
-
-
-@dataclass(frozen=True, slots=True)
-class _Expected:
-    """What an object's bytes should come to: one of the two, or neither where the service says neither."""
-
-    sha256: str = ""
-    md5: str = ""
-
-
-def _expected(bucket: Bucket, path: str) -> _Expected:
+def _wanted(bucket: Bucket, path: str, stored: Stored) -> Wanted:
+    """The object with the best that the service says of its bytes, which may be nothing."""
     with bucket.explained(f"look at {bucket.url(path)}"):
         answer = bucket.client.head_object(**bucket.at(path))
-    sha256 = answer.get("Metadata", {}).get("sha256", "")
+    sha256 = answer.get("Metadata", {}).get(SHA256, "")
     etag = answer["ETag"].strip('"')
     # The ETag of an object that came in parts, or that the service keeps under a customer's key, is no MD5.
     plain = "-" not in etag and len(etag) == 32 and answer.get("ServerSideEncryption", "AES256") == "AES256"
-    return _Expected(sha256, etag if plain and "SSECustomerAlgorithm" not in answer else "")
+    return Wanted(path, stored.size, sha256, etag if plain and "SSECustomerAlgorithm" not in answer else "")
 
 
 def _settle(folder: Path, files: Iterable[Path], gone: Iterable[Path]) -> None:

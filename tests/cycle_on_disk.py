@@ -4,24 +4,31 @@ import hashlib
 import itertools
 import wave
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 from flywheel.corpus.manifest import ManifestRow, clinical_rows_by_category, read_manifest, write_manifest
 from flywheel.corpus.split.subsets import SplitSettings, split_rows
 from flywheel.cycle.page import write_page
-from flywheel.files.atomic import sha256_of_file, write_json, write_jsonl
+from flywheel.files.atomic import sha256_of_file, write_jsonl
 from flywheel.files.cycles import CycleFolder, EvalFolder
+from flywheel.files.records import write_record
 from flywheel.pronunciation.lexicon import Lexicon, Pronunciation, write_lexicon
-from flywheel.recognisers.bases import BUNDLED, Base
+from flywheel.recognisers.bases import BUNDLED, Base, read_base, write_base
 from flywheel.recognisers.boosting import Boosting, BoostingTrial
-from flywheel.recognisers.evaluation import evaluated_rows, row_scores, score
-from flywheel.recognisers.nemo_asr import TINY
+from flywheel.recognisers.evaluation import (
+    TranscriptionRecord,
+    evaluated_rows,
+    read_scored_rows,
+    read_scores,
+    score,
+)
+from flywheel.recognisers.nemo_asr import TINY, Epoch, TrainingRecord, TrainingRequest
 from flywheel.recognisers.registry import Registry
 from flywheel.scoring.comparison import compare
 from flywheel.scoring.intervals import wilson
 from flywheel.verdict.decision import decide
 from flywheel.verdict.gate import GateSettings, evaluate_gate
+from tests.stamps import stamped
 
 TERMS = {
     "drug": ("cefazolin", "metoprolol", "apixaban", "enoxaparin", "amiodarone", "rivaroxaban"),
@@ -42,10 +49,10 @@ GENERAL = (
 SECONDS = 0.1
 VOICES = ("espeak:en-us+m3", "espeak:en-gb+f2")
 UNSEEN_VOICE = "espeak:en-gb-x-rp+f4"
-EPOCHS = [
-    {"epoch": 1, "steps": 20, "train_loss": 2.123456789, "val_wer": 0.4123456789, "val_loss": 1.987654321},
-    {"epoch": 2, "steps": 40, "train_loss": 0.512345678, "val_wer": 0.1298765432, "val_loss": 0.487654321},
-]
+EPOCHS = (
+    Epoch(1, 20, train_loss=2.123456789, val_wer=0.4123456789, val_loss=1.987654321),
+    Epoch(2, 40, train_loss=0.512345678, val_wer=0.1298765432, val_loss=0.487654321),
+)
 LINES = (
     "loading NeMo, 12 s",
     "rows seen: train 60 of 60",
@@ -109,7 +116,10 @@ def evaluation(folder: EvalFolder, label: str, *, misses_every: int) -> None:
             for row in read_manifest(folder.rows)
         ),
     )
-    write_json(folder.transcription, {"seconds": 21.4})
+    write_record(
+        folder.transcription,
+        TranscriptionRecord(asked={}, hypotheses=sha256_of_file(folder.hyps), backend="local", seconds=21.4),
+    )
     score(folder, label)
 
 
@@ -117,14 +127,14 @@ def boosting(folder: CycleFolder) -> None:
     """What boosting leaves: every other term is found then."""
     evaluation(folder.boosted, "bundled, terms boosted", misses_every=2)
     comparison = compare(
-        row_scores(folder.baseline), row_scores(folder.boosted), priority_categories=("drug",)
+        read_scored_rows(folder.baseline), read_scored_rows(folder.boosted), priority_categories=("drug",)
     )
     trials = (
         BoostingTrial(0.0, wilson(2, 2), wilson(0, 6), wilson(0, 8)),
         BoostingTrial(1.0, wilson(1, 2), wilson(0, 6), wilson(0, 8)),
     )
     found = Boosting(1.0, sum(map(len, TERMS.values())), "the development rows", trials, comparison)
-    write_json(folder.boosting, found.to_dict())
+    write_record(folder.boosting, found)
 
 
 def baseline_cycle(
@@ -145,21 +155,22 @@ def baseline_cycle(
         folder.pronunciations,
         Lexicon(tuple(Pronunciation(term, None, "espeak_g2p") for terms in TERMS.values() for term in terms)),
     )
-    write_json(folder.split, {"settings": asdict(settings), "counts": done.counts, "warnings": done.warnings})
+    write_record(folder.split, done.record(settings))
     base = data / "base.nemo"
     base.write_bytes(b"the base")
-    write_json(folder.base_model, Base("bundled", base, BUNDLED).to_dict())
+    write_base(folder.base_model, Base("bundled", base, BUNDLED))
     evaluation(folder.baseline, "bundled", misses_every=1)
     if boosted:
         boosting(folder)
     gate = evaluate_gate(
-        score(folder.baseline, "bundled"),
+        read_scores(folder.baseline),
         clinical_rows_by_category(read_manifest(folder.manifest)),
         cycle=folder.number,
         settings=GateSettings(minimum_rows=minimum_rows, minimum_rows_per_category=1),
     )
     assert gate.open == (minimum_rows <= 108), gate.advice
-    write_json(folder.gate, gate.to_dict())
+    write_record(folder.gate, gate)
+    stamped(folder)
     if page:
         write_page(folder)
     return folder
@@ -169,30 +180,34 @@ def trained_cycle(data: Path, cycle: str = "cycle1", *, boosted: bool = False) -
     """A whole cycle whose model was promoted; without the page that the baseline had."""
     folder = baseline_cycle(data, cycle, boosted=boosted, page=False)
     folder.adapted_model.write_bytes(f"the model of {cycle}".encode())
-    write_json(
+    write_record(
         folder.training_run_info,
-        {
-            "backend": "local",
-            "hyperparameters": asdict(TINY),
-            "rows_seen": {"train": 60, "validation": 8},
-            "epochs": EPOCHS,
-            "steps": 40,
-            "seed": TINY.seed,
-            "best": EPOCHS[-1],
-            "seconds": 61.5,
-            "billed_seconds": 0.0,
-            "cost_usd": 0.0,
-            "model_sha256": sha256_of_file(folder.adapted_model),
-        },
+        TrainingRecord(
+            asked=TrainingRequest("the base", "the training rows", "the development rows", TINY),
+            base=read_base(folder.base_model).record,
+            backend="local",
+            hyperparameters=TINY,
+            rows_seen={"train": 60, "validation": 8},
+            epochs=EPOCHS,
+            steps=40,
+            seed=TINY.seed,
+            versions={"torch": "2.13.0"},
+            best=EPOCHS[-1],
+            seconds=61.5,
+            model_sha256=sha256_of_file(folder.adapted_model),
+        ),
     )
     evaluation(folder.next, f"fine-tuned in {cycle}", misses_every=9)
-    comparison = compare(row_scores(folder.baseline), row_scores(folder.next), priority_categories=("drug",))
+    comparison = compare(
+        read_scored_rows(folder.baseline), read_scored_rows(folder.next), priority_categories=("drug",)
+    )
     decision = decide(comparison)
     assert decision.promote, decision.reasons
-    write_json(folder.comparison, comparison.to_dict())
-    write_json(folder.decision, decision.to_dict())
+    write_record(folder.comparison, comparison)
+    write_record(folder.decision, decision)
     Registry(data / "models").promote(
         folder.adapted_model, cycle=cycle, base_model=BUNDLED, decision=" ".join(decision.reasons)
     )
+    stamped(folder)
     write_page(folder)
     return folder

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,9 +10,10 @@ from typing import Any
 
 from markdown_it import MarkdownIt
 
+from flywheel.files.records import plain, record_in
 from flywheel.recognisers.boosting import Boosting, BoostingTrial
 from flywheel.report.leaderboard import LeaderboardInputs, render
-from flywheel.scoring import CLINICAL, PUBLISHED, Estimate, compare, score_rows, summarise, wilson
+from flywheel.scoring import CLINICAL, PUBLISHED, Estimate, Scores, compare, score_rows, summarise, wilson
 from flywheel.scoring.transcripts import Transcript
 from flywheel.verdict.decision import DecisionSettings, decide, not_trained
 from flywheel.verdict.gate import GateSettings, evaluate_gate
@@ -126,10 +128,17 @@ def scored(model: Model, normalizer: Any, rows: Sequence[Transcript]) -> Any:
     return score_rows(heard, normalizer)
 
 
-def scores(model: Model, normalizer: Any, rows: Sequence[Transcript] = ROWS) -> dict[str, Any]:
+def scores(model: Model, normalizer: Any, rows: Sequence[Transcript] = ROWS) -> Scores:
     return summarise(
         scored(model, normalizer, rows), model=f"models/{model.__name__}.nemo", normalizer=normalizer
     )
+
+
+def edited(whole: Scores, edit: Callable[[dict[str, Any]], None]) -> Scores:
+    """The scores as they are after somebody edited their file."""
+    values = plain(whole)
+    edit(values)
+    return record_in(json.dumps(values), Scores, "scores.json", "score again")
 
 
 def category_rows(rows: Sequence[Transcript]) -> dict[str, int]:
@@ -232,8 +241,8 @@ SECTIONS = [
     "3. KER by ipa_source",
     "4. KER by noise_level",
     "5. KER by term, worst first",
-    "6. Slices: how far it carries",
-    "7. What something free would have done",
+    "6. Slices: how well it generalises",
+    "7. The free alternative: phrase boosting",
     "8. Decision",
     "9. What went wrong",
     "10. Numbers and doses",

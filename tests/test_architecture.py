@@ -12,7 +12,19 @@ import pytest
 REPOSITORY = Path(__file__).parents[1]
 FLOORS = ("flywheel", "resources", "assets")
 TRAINING = {"torch", "nemo", "lightning", "pytorch_lightning", "hydra", "omegaconf"}
-SLOW = (*sorted(TRAINING), "boto3", "hume", "httpx", "lhotse", "pandas", "matplotlib", "scipy", "wandb")
+SLOW = (
+    *sorted(TRAINING),
+    "boto3",
+    "hume",
+    "httpx",
+    "jinja2",
+    "jiwer",
+    "lhotse",
+    "pandas",
+    "matplotlib",
+    "scipy",
+    "wandb",
+)
 
 
 @dataclass(frozen=True)
@@ -113,7 +125,8 @@ def test_what_runs_a_job_elsewhere_needs_python_alone(imports: list[Import]) -> 
 
 
 @pytest.mark.parametrize(
-    "package", ["boto3", "httpx", "hume", "lhotse", "matplotlib", "pandas", "scipy", "wandb"]
+    "package",
+    ["boto3", "httpx", "hume", "jinja2", "jiwer", "lhotse", "matplotlib", "pandas", "scipy", "wandb"],
 )
 def test_slow_packages_are_imported_where_they_are_used(imports: list[Import], package: str) -> None:
     at_load = [

@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from flywheel.cli.options import (
@@ -18,11 +18,18 @@ from flywheel.cli.options import (
     listed_terms,
 )
 from flywheel.cli.pairing import FieldNames, Heard, References, pairing, read_sides
-from flywheel.cli.rates import change_of_rates
-from flywheel.cli.scored import Scored, TestSet, compared, scored, slice_labels
+from flywheel.cli.scored import Scored, TestSet, scored, slice_labels
 from flywheel.cli.terminal import notes, print_json, table, titled, with_footnotes
 from flywheel.errors import FlywheelError
-from flywheel.scoring.comparison import Comparison, KeywordChange, RateChange, SliceComparison
+from flywheel.files.records import plain
+from flywheel.scoring.comparison import (
+    Comparison,
+    KeywordChange,
+    Pairs,
+    RateChange,
+    RateChanges,
+    SliceComparison,
+)
 from flywheel.scoring.intervals import Estimate, negated
 from flywheel.scoring.normalizers import normalizer_named
 from flywheel.scoring.numbers_as_text import (
@@ -105,9 +112,9 @@ def run(options: argparse.Namespace) -> int:
     test_set = TestSet.of(references, listed_terms(options), normalizer)
     before, after = scored(test_set, first, normalizer), scored(test_set, second, normalizer)
     categories = sorted({row.transcript.entity_category or "" for row in before.mentions} - {""})
-    comparison = compared(before, after, priority_categories=categories, seed=options.seed)
-    every_row = change_of_rates(before.rows, after.rows, seed=options.seed)
-    checks = _checks(options, comparison, every_row["wer"])
+    pairs = Pairs(before.table, after.table, seed=options.seed)
+    comparison, every_row = pairs.comparison(categories), pairs.rates()
+    checks = _checks(options, comparison, every_row.wer)
     # Rows are the same on both sides, and so is what there is to say of the references.
     remarks = tuple(dict.fromkeys((*before.notes, *after.notes)))
     notes(remarks)
@@ -121,9 +128,9 @@ def run(options: argparse.Namespace) -> int:
                 "split": before.split,
                 "missing_hypotheses": {"before": list(before.missing), "after": list(after.missing)},
                 "empty_references": list(before.empty),
-                "every_row": {name: asdict(change) for name, change in every_row.items()},
-                "comparison": comparison.to_dict(),
-                "checks": [asdict(check) for check in checks],
+                "every_row": plain(every_row),
+                "comparison": plain(comparison),
+                "checks": plain(checks),
                 "holds": all(check.holds for check in checks),
                 "notes": list(remarks),
             }
@@ -209,7 +216,7 @@ def _within_cap(general: RateChange | None, cap: float) -> _Check:
 def _as_text(
     sides: Sequence[tuple[Path, str]],
     before: Scored,
-    every_row: Mapping[str, RateChange],
+    every_row: RateChanges,
     comparison: Comparison,
     checks: Sequence[_Check],
 ) -> str:
@@ -224,7 +231,7 @@ def _as_text(
         f"before: {first}: {of_first}",
         f"after:  {second}: {of_second}",
         f"{counted(len(before.rows), 'row')}, normaliser {comparison.normalizer}; a change below 0 is better",
-        titled(f"Every row, n = {len(before.rows)}", _changes_table(every_row, None)),
+        titled(f"Every row, n = {len(before.rows)}", _changes_table(every_row)),
     ]
     for label, part in slices.items():
         parts += _slice_parts(label, part)
@@ -235,8 +242,7 @@ def _as_text(
 
 
 def _slice_parts(label: str, part: SliceComparison) -> list[str]:
-    rates = {name: getattr(part, name) for name in ("wer", "cer", "ser")}
-    parts = [titled(f"{label}, n = {part.rows}", _changes_table(rates, part.ker))]
+    parts = [titled(f"{label}, n = {part.rows}", _changes_table(part, part.ker))]
     if part.ker is not None:
         parts += _keyword_lines(part.ker, part.rows)
     elif part.wer.by_voice is not None:
@@ -244,10 +250,10 @@ def _slice_parts(label: str, part: SliceComparison) -> list[str]:
     return parts
 
 
-def _changes_table(rates: Mapping[str, RateChange], ker: KeywordChange | None) -> str:
+def _changes_table(rates: RateChanges, ker: KeywordChange | None = None) -> str:
     rows = [
-        _change(name.upper(), rate.before, rate.after, rate.difference, rate.improvement)
-        for name, rate in rates.items()
+        _change(name, rate.before, rate.after, rate.difference, rate.improvement)
+        for name, rate in (("WER", rates.wer), ("CER", rates.cer), ("SER", rates.ser))
     ]
     if ker is not None:
         rows.append(_change("KER", ker.before, ker.after, negated(ker.absolute_drop), ker.improvement))

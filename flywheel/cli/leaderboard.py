@@ -2,8 +2,8 @@
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from flywheel.cli.options import (
     FILES,
@@ -16,13 +16,16 @@ from flywheel.cli.options import (
     listed_terms,
 )
 from flywheel.cli.pairing import Heard, References, pairing, read_sides
-from flywheel.cli.scored import Scored, TestSet, compared, scored
+from flywheel.cli.scored import Scored, TestSet, scored
 from flywheel.cli.terminal import notes, print_json
 from flywheel.errors import FlywheelError
 from flywheel.files.atomic import write_bytes, write_text
+from flywheel.files.records import Json, plain
 from flywheel.report.leaderboard import FIGURES, LeaderboardInputs, headline, render, render_figure
+from flywheel.scoring.comparison import Pairs
 from flywheel.scoring.normalizers import CLINICAL, PUBLISHED, Normalizer
 from flywheel.scoring.numbers_as_text import listed
+from flywheel.scoring.scores import Scores
 from flywheel.scoring.slices import slices_of
 from flywheel.verdict.decision import decide
 
@@ -83,27 +86,14 @@ def run(options: argparse.Namespace) -> int:
     # Which terms a reference holds depends on the normaliser, too.
     test_sets = {each: TestSet.of(references, terms, each) for each in (CLINICAL, PUBLISHED)}
 
-    def scores(
-        heard: Heard, model: str | None, normalizer: Normalizer = PUBLISHED
-    ) -> tuple[Scored, dict[str, Any]]:
+    def scores(heard: Heard, model: str | None, normalizer: Normalizer = PUBLISHED) -> tuple[Scored, Scores]:
         side = scored(test_sets[normalizer], heard, normalizer)
         label = model or heard.path.name
-        return side, side.summary(model=label, normalizer=normalizer, seed=options.seed)
+        return side, side.table.scores(model=label, normalizer=normalizer, seed=options.seed)
 
     before, baseline_scores = scores(first, options.model_before, CLINICAL)
     priority = _priority(before, options.priority, references)
     remarks = list(before.notes)
-    of_after: dict[str, Any] = {}
-    if second is not None:
-        after, next_scores = scores(second, options.model_after, CLINICAL)
-        remarks += after.notes
-        comparison = compared(before, after, priority_categories=priority, seed=options.seed)
-        of_after = {
-            "next_scores": next_scores,
-            "next_published_scores": scores(second, options.model_after)[1],
-            "comparison": comparison,
-            "decision": decide(comparison),
-        }
     inputs = LeaderboardInputs(
         cycle=_CYCLE,
         baseline_scores=baseline_scores,
@@ -111,8 +101,18 @@ def run(options: argparse.Namespace) -> int:
         provenance=_provenance(options, references, first, second),
         page=f"{_PAGE}.html",
         figures={name: f"{_PAGE}.{name}.png" for name in FIGURES},
-        **of_after,
     )
+    if second is not None:
+        after, next_scores = scores(second, options.model_after, CLINICAL)
+        remarks += after.notes
+        comparison = Pairs(before.table, after.table, seed=options.seed).comparison(priority)
+        inputs = replace(
+            inputs,
+            next_scores=next_scores,
+            next_published_scores=scores(second, options.model_after)[1],
+            comparison=comparison,
+            decision=decide(comparison),
+        )
     pages = _written(options.output, inputs)
     notes(remarks)
     if options.json:
@@ -122,8 +122,8 @@ def run(options: argparse.Namespace) -> int:
                 "pairing": [pairing(references, heard) for heard in (first, *others)],
                 "headline": headline(inputs).split("\n"),
                 "priority_categories": list(priority),
-                "decision": None if inputs.decision is None else inputs.decision.to_dict(),
-                "comparison": None if inputs.comparison is None else inputs.comparison.to_dict(),
+                "decision": plain(inputs.decision),
+                "comparison": plain(inputs.comparison),
                 "notes": list(dict.fromkeys(remarks)),
             }
         )
@@ -154,8 +154,8 @@ def _priority(before: Scored, asked: Sequence[str] | None, references: Reference
 
 def _provenance(
     options: argparse.Namespace, references: References, before: Heard, after: Heard | None
-) -> dict[str, Any]:
-    provenance: dict[str, Any] = {
+) -> dict[str, Json]:
+    provenance: dict[str, Json] = {
         "references": references.path.name,
         "rows": len(references.ids),
         "hypotheses before": before.path.name,

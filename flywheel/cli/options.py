@@ -18,6 +18,7 @@ __all__ = [
     "add_normalizer",
     "add_seed",
     "add_terms",
+    "at_least_one",
     "command_parser",
     "field_names",
     "fraction",
@@ -126,6 +127,13 @@ def fraction(text: str) -> float:
             f"found {text!r}; allowed: a fraction from 0 to 1, 0.01 is one hundredth"
         )
     return value
+
+
+def at_least_one(text: str) -> int:
+    """A whole number from 1, as an argument's type."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}; allowed: a whole number from 1")
+    return int(text)
 
 
 def field_names(options: argparse.Namespace) -> FieldNames:

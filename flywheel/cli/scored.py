@@ -2,25 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Self
 
 from flywheel.cli.pairing import Heard, References
 from flywheel.cli.spoken_terms import Mention, categories_filled, distinct, with_listed_terms
-from flywheel.scoring.breakdowns import summarise
-from flywheel.scoring.comparison import Comparison, compare
+from flywheel.scoring.aggregation import RowTable
 from flywheel.scoring.normalizers import Normalizer
 from flywheel.scoring.numbers_as_text import counted
 from flywheel.scoring.rows import RowScore, score_rows
 from flywheel.scoring.slices import SLICES, slices_of
 from flywheel.scoring.transcripts import ScoringError, Transcript, shown
 
-__all__ = ["Scored", "TestSet", "compared", "scored", "slice_labels"]
+__all__ = ["Scored", "TestSet", "scored", "slice_labels"]
 
-# What of a slice is about terms, and so over mentions.
-_OF_TERMS = ("ker", "wer_term_words", "wer_other_words", "rows_without_term_in_text", "substitutions")
-_FIELDS_OF_TERMS = ("term", "entity_category")
 _WITHOUT_SPLIT = MappingProxyType({"held_out": "Rows with a term", "general": "Rows without a term"})
 
 
@@ -59,7 +56,7 @@ class TestSet:
         return cls(references, further, tuple(terms), split)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Scored:
     """What one recogniser made of a test set.
 
@@ -84,47 +81,12 @@ class Scored:
     @property
     def mentions(self) -> Sequence[RowScore]:
         """What the KER is over: each term that a row holds."""
-        return [*self.rows, *self.further] if self.further else self.rows
+        return self.table.mentions
 
-    @property
-    def places(self) -> Sequence[int]:
-        """The place in `rows` of each of the `mentions`."""
-        return [*range(len(self.rows)), *self.further_places]
-
-    def restricted(self, places: Sequence[int]) -> "Scored":
-        """Some of the rows, with their mentions."""
-        new_place = {place: new for new, place in enumerate(places)}
-        further = [
-            (row, new_place[place])
-            for row, place in zip(self.further, self.further_places, strict=True)
-            if place in new_place
-        ]
-        return replace(
-            self,
-            rows=[self.rows[place] for place in places],
-            further=[row for row, _ in further],
-            further_places=[place for _, place in further],
-        )
-
-    def summary(self, *, model: str, normalizer: Normalizer, seed: int) -> dict[str, Any]:
-        """The content of `scores.json`, KER and all that is about terms over mentions."""
-        scores = summarise(self.rows, model=model, normalizer=normalizer, seed=seed)
-        if self.further:
-            of_terms = summarise(self.mentions, model=model, normalizer=normalizer, seed=seed)
-            for name, slice_scores in scores["slices"].items():
-                _take_term_scores(slice_scores, of_terms["slices"][name])
-        return scores
-
-
-def _take_term_scores(scores: dict[str, Any], of_mentions: Mapping[str, Any]) -> None:
-    scores |= {name: of_mentions[name] for name in _OF_TERMS if name in of_mentions}
-    for name, levels in of_mentions["by"].items():
-        if name in _FIELDS_OF_TERMS:
-            scores["by"][name] = levels
-            continue
-        for level, metrics in levels.items():
-            if "ker" in metrics:
-                scores["by"][name][level]["ker"] = metrics["ker"]
+    @cached_property
+    def table(self) -> RowTable:
+        """Rows and mentions, ready to be added up."""
+        return RowTable(self.rows, self.further, self.further_places)
 
 
 def scored(test_set: TestSet, heard: Heard, normalizer: Normalizer) -> Scored:
@@ -155,24 +117,6 @@ def scored(test_set: TestSet, heard: Heard, normalizer: Normalizer) -> Scored:
         split=test_set.split and misfit is None,
         notes=tuple(notes),
     )
-
-
-def compared(before: Scored, after: Scored, *, priority_categories: Sequence[str], seed: int) -> Comparison:
-    """What changed from one recogniser to the other, KER over mentions."""
-    comparison = compare(before.rows, after.rows, priority_categories=priority_categories, seed=seed)
-    if not before.further:
-        return comparison
-    of_terms = compare(before.mentions, after.mentions, priority_categories=priority_categories, seed=seed)
-    slices = {
-        name: replace(
-            part,
-            ker=of_terms.slices[name].ker,
-            priority_ker=of_terms.slices[name].priority_ker,
-            by_category=of_terms.slices[name].by_category,
-        )
-        for name, part in comparison.slices.items()
-    }
-    return replace(comparison, slices=slices)
 
 
 def slice_labels(*, split: bool) -> Mapping[str, str]:

@@ -4,7 +4,7 @@ import argparse
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,11 @@ from flywheel.cli.options import add_json, add_seed, add_terms, command_parser, 
 from flywheel.cli.terminal import notes, print_json, table, titled
 from flywheel.corpus.manifest import MEASURED_ONLY, SUBSETS, ManifestRow, described
 from flywheel.corpus.split.leaks import LeakCheck, check_leaks
-from flywheel.corpus.split.subsets import Assignments, Split, SplitSettings, split_rows
+from flywheel.corpus.split.subsets import Split, SplitRecord, SplitSettings, split_rows
 from flywheel.corpus.terms import ENTITY_CATEGORIES
 from flywheel.errors import FlywheelError, Problems
-from flywheel.files.atomic import read_json, write_json, write_jsonl
+from flywheel.files.atomic import write_jsonl
+from flywheel.files.records import plain, read_record, write_record
 from flywheel.scoring.numbers_as_text import counted, listed
 from flywheel.scoring.term_matching import TermFinder, bare_words
 
@@ -106,26 +107,26 @@ def run(options: argparse.Namespace) -> int:
         replay_fraction=options.replay,
         seed=options.seed,
     )
-    earlier = None
-    if options.earlier is not None:
-        document = read_json(options.earlier)
-        earlier = Assignments.from_json(document.get("assignments") if isinstance(document, dict) else None)
+    earlier = None if options.earlier is None else read_record(options.earlier, SplitRecord).assignments
     lines, rows = _read(options.manifest, listed_terms(options))
     split = split_rows(rows, settings, earlier=earlier)
     leaks = check_leaks(split.rows, unseen_voices=settings.unseen_voices, earlier=earlier)
     files = _written(options.manifest.parent, options.output, lines, split)
-    record = {
-        "settings": asdict(settings),
-        "counts": split.counts,
-        "warnings": split.warnings,
-        "leaks": [{**asdict(leak), "passed": leak.passed} for leak in leaks],
-        "assignments": split.assignments.to_json(),
-    }
-    write_json(options.output / "split.json", record)
+    record = split.record(settings, leaks)
+    write_record(options.output / "split.json", record)
     notes((*_without_terms(rows), *_shared_audio(lines), *split.warnings))
     if options.json:
-        del record["assignments"]
-        print_json({"manifest": str(options.manifest), "files": files, **record, "leak_free": _passed(leaks)})
+        print_json(
+            {
+                "manifest": str(options.manifest),
+                "files": files,
+                "settings": plain(settings),
+                "counts": record.counts,
+                "warnings": record.warnings,
+                "leaks": [{**plain(leak), "passed": leak.passed} for leak in leaks],
+                "leak_free": _passed(leaks),
+            }
+        )
     else:
         print(_as_text(options, split, leaks, files))
     return 0 if _passed(leaks) else 1

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flywheel.corpus.terms import read_term_seed
-from flywheel.files.atomic import write_json, write_text
+from flywheel.files.atomic import write_text
 from flywheel.files.cycles import CycleFolder
 from flywheel.files.markdown import inline, table
+from flywheel.files.records import write_record
 from flywheel.pronunciation.lexicon import read_lexicon
 from flywheel.pronunciation.overrides import Override, append_override, read_overrides
 from flywheel.report.audition.page import AuditionPage, render_page
@@ -86,7 +87,7 @@ def hold_audition(
         )
         write_text(page, render_page(shown))
     state = decide_audition(policy, judgements, page=page, verdicts=files.verdicts, unspoken=unspoken)
-    write_json(state_file(folder), state.to_dict())
+    write_record(state_file(folder), state)
     return state, judgements
 
 

@@ -8,7 +8,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -23,11 +23,14 @@ from flywheel.corpus.recordings.offered_lines import (
 )
 from flywheel.corpus.terms import Term, read_term_seed
 from flywheel.errors import FlywheelError, Problems
-from flywheel.files.atomic import read_json
 from flywheel.files.cycles import CycleFolder, all_cycles
+from flywheel.files.records import read_record, record_in, record_text
+from flywheel.files.steps import CycleSteps
 from flywheel.recognisers.registry import Registry
 from flywheel.scoring.numbers_as_text import counted, listed
 from flywheel.speech.audition.policy import read_state
+from flywheel.verdict.decision import Decision
+from flywheel.verdict.gate import GateDecision
 
 __all__ = [
     "Growth",
@@ -188,17 +191,14 @@ class Remembered:
 
     def to_json(self) -> str:
         """Read back by `from_json`."""
-        return json.dumps(asdict(self))
+        return record_text(self)
 
     @classmethod
     def from_json(cls, text: str | None) -> Self | None:
         """What `to_json` wrote; None for anything else, after which the next look is a first one."""
         try:
-            values = json.loads(text or "")
-            growth = values["last"]["growth"]
-            last = Look(values["last"]["fingerprint"], Growth(**{**growth, "named": tuple(growth["named"])}))
-            return cls(values["first"], last)
-        except (ValueError, KeyError, TypeError):
+            return record_in(text or "", cls, "the last look", "this one is a first one")
+        except FlywheelError:
             return None
 
 
@@ -259,26 +259,16 @@ def unfinished(folder: CycleFolder, registry: Registry) -> str:
     audition = read_state(folder)
     if audition is not None and not audition.open:
         return audition.advice
-    if not folder.gate.is_file():
+    steps = CycleSteps(folder)
+    if not steps.is_current("gate"):
         return "its gate has not decided yet"
-    if not _answer(folder.gate, "open"):
+    if not read_record(folder.gate, GateDecision).open:
         return ""
-    if not folder.decision.is_file():
+    if not steps.is_current("decision"):
         return "its gate is open, and nothing is decided about its model yet"
-    kept = _answer(folder.decision, "promote")
+    kept = read_record(folder.decision, Decision).promote
     promoted = any(entry.cycle == folder.cycle for entry in registry.entries())
     return "its model is to be kept, and is not promoted yet" if kept and not promoted else ""
-
-
-def _answer(file: Path, question: str) -> bool:
-    """A yes or no that the flywheel wrote, whichever version of it."""
-    values = read_json(file)
-    answer = values.get(question) if isinstance(values, dict) else None
-    if not isinstance(answer, bool):
-        raise FlywheelError(
-            f"{file}: {question}: found {answer!r}; allowed: true, false; materialise it again"
-        )
-    return answer
 
 
 def _growth(newest: CycleFolder | None, terms: tuple[Term, ...], rows: Digests, unsettled: int) -> Growth:

@@ -5,18 +5,21 @@ What was not measured is left out, never 0.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from flywheel.corpus.manifest import ManifestRow, read_manifest, rebase
+from flywheel.corpus.split.subsets import SplitRecord
 from flywheel.cycle.page import page_inputs
-from flywheel.files.atomic import read_json
 from flywheel.files.cycles import CycleFolder
+from flywheel.files.records import Json, plain, read_record
 from flywheel.recognisers.bases import read_base
+from flywheel.recognisers.nemo_asr import TrainingRecord
 from flywheel.report.leaderboard import LeaderboardInputs, headline, render
+from flywheel.scoring.intervals import Estimate
+from flywheel.scoring.scores import Place, Scores
 
 __all__ = ["AXES", "CycleRecord", "Table", "cycle_record", "eval_figures", "losses_in", "portable_manifests"]
 
@@ -51,33 +54,26 @@ def losses_in(line: str) -> dict[str, float] | None:
     return None
 
 
-def eval_figures(name: str, scores: Mapping[str, Any]) -> dict[str, float]:
+def eval_figures(name: str, scores: Scores) -> dict[str, float]:
     """The figures of one evaluation: each slice's headline metrics, and its KER by entity category.
 
     Args:
         name: of the evaluation, with which every figure's name begins.
-        scores: the content of its `scores.json`.
+        scores: of it.
     """
     figures: dict[str, float] = {}
-    for slice_name, of_slice in scores["slices"].items():
-        for metric in _HEADLINE:
-            figures |= _figure(f"{name}/{slice_name}/{metric}", of_slice.get(metric))
-        for level, metrics in of_slice.get("by", {}).get("entity_category", {}).items():
-            figures |= _figure(f"{name}/{slice_name}/entity_category/{level}/ker", metrics.get("ker"))
+    for place, estimate in scores.estimates():
+        if not place.breakdown and place.metric in _HEADLINE:
+            figures |= _figure(f"{name}/{place.slice}/{place.metric}", estimate)
+        elif place.breakdown == "entity_category" and place.metric == "ker":
+            figures |= _figure(f"{name}/{place.slice}/entity_category/{place.level}/ker", estimate)
     return figures
 
 
-def _figure(name: str, estimate: Mapping[str, Any] | None) -> dict[str, float]:
-    if estimate is None:
-        return {}
-    bounds = {f"{name}_{bound}": estimate[bound] for bound in _BOUNDS if estimate.get(bound) is not None}
-    return {name: _value(estimate), **bounds}
-
-
-def _value(estimate: Mapping[str, Any]) -> float:
-    """Of any estimate in `scores.json`; that of false insertions is called a rate there."""
-    value: float = estimate["value"] if "value" in estimate else estimate["rate"]
-    return value
+def _figure(name: str, estimate: Estimate) -> dict[str, float]:
+    bounds = {bound: getattr(estimate, bound) for bound in _BOUNDS}
+    known = {f"{name}_{bound}": value for bound, value in bounds.items() if value is not None}
+    return {name: estimate.value, **known}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +97,7 @@ class CycleRecord:
         page: the leaderboard as markdown.
     """
 
-    config: Mapping[str, Any]
+    config: Mapping[str, Json]
     figures: Mapping[str, float]
     tables: Mapping[str, Table]
     headline: str
@@ -111,15 +107,16 @@ class CycleRecord:
 def cycle_record(folder: CycleFolder) -> CycleRecord:
     """The record of a cycle that has come as far as a leaderboard."""
     inputs = page_inputs(folder)
-    info = read_json(folder.training_run_info) if inputs.stage == "trained" else None
-    figures = eval_figures("baseline", inputs.baseline_scores)
-    if inputs.next_scores is not None:
-        figures |= eval_figures("next", inputs.next_scores)
+    trained = inputs.stage == "trained"
+    info = read_record(folder.training_run_info, TrainingRecord) if trained else None
+    figures = eval_figures("baseline", inputs.before)
+    if inputs.after is not None:
+        figures |= eval_figures("next", inputs.after)
     tables = {"leaderboard": _leaderboard_table(inputs)}
     if info is not None:
         tables["epochs"] = Table(
             _EPOCH_COLUMNS,
-            tuple(tuple(epoch.get(name) for name in _EPOCH_COLUMNS) for epoch in info["epochs"]),
+            tuple(tuple(getattr(epoch, name) for name in _EPOCH_COLUMNS) for epoch in info.epochs),
         )
     return CycleRecord(
         config=_config(folder, inputs, info),
@@ -130,9 +127,9 @@ def cycle_record(folder: CycleFolder) -> CycleRecord:
     )
 
 
-def _config(folder: CycleFolder, inputs: LeaderboardInputs, info: Mapping[str, Any] | None) -> dict[str, Any]:
+def _config(folder: CycleFolder, inputs: LeaderboardInputs, info: TrainingRecord | None) -> dict[str, Json]:
     base = read_base(folder.base_model)
-    config: dict[str, Any] = {
+    config: dict[str, Json] = {
         "cycle": folder.cycle,
         "stage": inputs.stage,
         "base": {
@@ -142,8 +139,8 @@ def _config(folder: CycleFolder, inputs: LeaderboardInputs, info: Mapping[str, A
             "sha256": base.sha256,
         },
         "manifest": inputs.provenance["manifest hash"],
-        "split": read_json(folder.split)["settings"],
-        "normalizer": inputs.before.normalizer,
+        "split": plain(read_record(folder.split, SplitRecord).settings),
+        "normalizer": str(inputs.before.normalizer),
         "versions": inputs.provenance["versions"],
     }
     if inputs.gate is not None:
@@ -152,11 +149,15 @@ def _config(folder: CycleFolder, inputs: LeaderboardInputs, info: Mapping[str, A
             **{criterion.name: criterion.required for criterion in inputs.gate.criteria},
         }
     if info is not None:
-        config |= {name: info[name] for name in ("hyperparameters", "backend", "seed")}
+        config |= {
+            "hyperparameters": plain(info.hyperparameters),
+            "backend": info.backend,
+            "seed": info.seed,
+        }
     return config
 
 
-def _outcome(inputs: LeaderboardInputs, info: Mapping[str, Any] | None) -> dict[str, float]:
+def _outcome(inputs: LeaderboardInputs, info: TrainingRecord | None) -> dict[str, float]:
     outcome: dict[str, float] = {}
     if inputs.gate is not None:
         outcome["gate/open"] = int(inputs.gate.open)
@@ -165,18 +166,22 @@ def _outcome(inputs: LeaderboardInputs, info: Mapping[str, Any] | None) -> dict[
         if inputs.decision.relative_drop is not None:
             outcome["decision/relative_drop"] = inputs.decision.relative_drop
     if info is not None:
-        outcome |= {f"finetune/{name}": info[name] for name in ("seconds", "billed_seconds") if name in info}
-        outcome |= {"finetune/best_val_wer": info["best"]["val_wer"], "finetune/steps": info["steps"]}
-        if info.get("cost_usd") is not None:
-            outcome["finetune/cost_usd"] = info["cost_usd"]
+        outcome |= {
+            "finetune/seconds": info.seconds,
+            "finetune/billed_seconds": info.billed_seconds,
+            "finetune/steps": info.steps,
+            "finetune/cost_usd": info.cost_usd,
+        }
+        if info.best.val_wer is not None:
+            outcome["finetune/best_val_wer"] = info.best.val_wer
     return outcome
 
 
 def _leaderboard_table(inputs: LeaderboardInputs) -> Table:
     """Every estimate of both evaluations, the same row of each side by side."""
-    sides = {"before": dict(_estimates(inputs.baseline_scores))}
-    if inputs.next_scores is not None:
-        sides["after"] = dict(_estimates(inputs.next_scores))
+    sides: dict[str, dict[Place, Estimate]] = {"before": dict(inputs.before.estimates())}
+    if inputs.after is not None:
+        sides["after"] = dict(inputs.after.estimates())
     places = dict.fromkeys(place for side in sides.values() for place in side)
     columns = [*_TABLE_HEADER]
     for name in sides:
@@ -190,22 +195,10 @@ def _leaderboard_table(inputs: LeaderboardInputs) -> Table:
     )
 
 
-def _estimates(scores: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str, str, str], Mapping[str, Any]]]:
-    """(slice, breakdown, level, metric) and the estimate; breakdown and level are empty for a slice as a whole."""
-    for slice_name, of_slice in scores["slices"].items():
-        for metric, found in of_slice.items():
-            if isinstance(found, Mapping) and "n" in found:
-                yield (slice_name, "", "", metric), found
-        for breakdown, levels in of_slice.get("by", {}).items():
-            for level, metrics in levels.items():
-                for metric, found in metrics.items():
-                    yield (slice_name, breakdown, level, metric), found
-
-
-def _cells(estimate: Mapping[str, Any] | None) -> Sequence[float | None]:
+def _cells(estimate: Estimate | None) -> Sequence[float | None]:
     if estimate is None:
         return [None] * (1 + len(_BOUNDS))
-    return [_value(estimate), *(estimate.get(bound) for bound in _BOUNDS)]
+    return [estimate.value, *(getattr(estimate, bound) for bound in _BOUNDS)]
 
 
 def portable_manifests(folder: CycleFolder) -> dict[str, tuple[ManifestRow, ...]]:

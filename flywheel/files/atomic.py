@@ -16,7 +16,7 @@ from flywheel.errors import FlywheelError
 def atomic_path(target: Path) -> Iterator[Path]:
     """A temporary path beside `target` (same suffix), moved onto it when the block ends without error.
 
-    Whatever ends the block otherwise, a kill included, leaves `target` as it was.
+    Whatever ends the block otherwise, a kill or a power cut included, leaves `target` as it was.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}.", suffix=target.suffix)
@@ -25,9 +25,21 @@ def atomic_path(target: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o644)
+        # Else the rename may reach the disk before the content does, and a power cut leave a file of zeros.
+        _sync(temporary)
         temporary.replace(target)
+        _sync(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    """Have the disk hold a file's content, or a folder's names."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_text(target: Path, text: str) -> None:
@@ -50,7 +62,7 @@ def write_json(target: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """The JSON document in `path`; a file that is missing, broken or not UTF-8 is a `FlywheelError` naming it."""
     try:
-        return json.loads(_text_of(path))
+        return json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise FlywheelError(f"{path}:{error.lineno}: not JSON: {error.msg}") from None
 
@@ -91,12 +103,29 @@ def iterate_jsonl(path: Path) -> Iterator[dict[str, Any]]:
             yield row
 
 
+def read_json_lines_of_log(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects of a log that is only appended to; a last line that a kill cut off is left out. Of no file, none."""
+    if not path.is_file():
+        return
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    for place, line in enumerate(lines):
+        try:
+            value = json.loads(line)
+        except json.JSONDecodeError as error:
+            if place == len(lines) - 1:
+                return
+            raise FlywheelError(f"{path}:{place + 1}: not JSON: {error.msg}") from None
+        if isinstance(value, dict):
+            yield value
+
+
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """The objects of a JSON Lines file, all at once; raises as `iterate_jsonl` does."""
     return list(iterate_jsonl(path))
 
 
-def _text_of(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The text of `path`; a file that is missing or not UTF-8 is a `FlywheelError` naming it."""
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:

@@ -13,9 +13,9 @@ Nothing here writes.
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from flywheel.errors import FlywheelError
-from flywheel.files.atomic import read_json
 
 __all__ = [
     "CycleFolder",
@@ -25,11 +25,26 @@ __all__ = [
     "cycle_name",
     "cycle_number",
     "earlier_cycles",
-    "earlier_drops",
-    "latest_earlier",
+    "made_by",
 ]
 
 _CYCLES = "cycles"
+_MADE_BY = MappingProxyType(
+    {
+        "base_model.json": "base_model",
+        "boosting.json": "boosted_eval",
+        "comparison.json": "decision",
+        "decision.json": "decision",
+        "gate.json": "gate_decision",
+        "misses.json": "leaderboard",
+        "split.json": "split",
+        "state.json": "audition_page",
+        "training_run_info.json": "adapted_model",
+    }
+)
+"""The asset that writes each of a cycle's records."""
+_EVALUATIONS = MappingProxyType({"baseline": "baseline_eval", "boosted": "boosted_eval", "next": "next_eval"})
+"""The asset that fills the folder of each evaluation."""
 _NAME = re.compile(r"cycle([1-9][0-9]*)")
 
 
@@ -74,8 +89,13 @@ class EvalFolder:
         return self.root / "transcription.json"
 
     @property
+    def scored_rows(self) -> Path:
+        """The rows with their errors, counted once; see `flywheel.scoring.row_table`."""
+        return self.root / "rows.parquet"
+
+    @property
     def results(self) -> Path:
-        """Scores a row, as CSV."""
+        """The same table as CSV."""
         return self.root / "results.csv"
 
     @property
@@ -267,6 +287,11 @@ class CycleFolder:
         return self.root / f"leaderboard_{cycle_name(number)}.html"
 
 
+def made_by(path: Path) -> str:
+    """The name of the asset that writes a file of a cycle's folder; empty where it is none of those known here."""
+    return _MADE_BY.get(path.name) or _EVALUATIONS.get(path.parent.name, "")
+
+
 def all_cycles(data: Path) -> tuple[CycleFolder, ...]:
     """Cycles that have a folder, in numeric order. Folders with other names do not count."""
     root = data / _CYCLES
@@ -279,20 +304,3 @@ def earlier_cycles(data: Path, cycle: str) -> tuple[CycleFolder, ...]:
     """Those of `all_cycles` that come before `cycle`."""
     number = cycle_number(cycle)
     return tuple(folder for folder in all_cycles(data) if folder.number < number)
-
-
-def latest_earlier(data: Path, cycle: str, file: str) -> Path | None:
-    """`file`, a path inside a cycle's folder, of the newest cycle before `cycle` that has it, if any has."""
-    for folder in reversed(earlier_cycles(data, cycle)):
-        path = folder.root / file
-        if path.is_file():
-            return path
-    return None
-
-
-def earlier_drops(data: Path, cycle: str) -> tuple[float, ...]:
-    """The relative drop in priority KER of each earlier cycle that was trained, oldest first."""
-    decisions = [
-        read_json(folder.decision) for folder in earlier_cycles(data, cycle) if folder.decision.is_file()
-    ]
-    return tuple(decision["relative_drop"] for decision in decisions if decision["relative_drop"] is not None)

@@ -6,7 +6,8 @@ from typing import Literal
 
 from flywheel.errors import FlywheelError
 from flywheel.files import bundled
-from flywheel.files.atomic import read_json, sha256_of_file
+from flywheel.files.content import content_of_file
+from flywheel.files.records import read_record, write_record
 from flywheel.recognisers.registry import Registry
 
 BUNDLED = "bundled"
@@ -56,20 +57,40 @@ class Base:
 
     @property
     def sha256(self) -> str | None:
-        """Of the file; None for a published model."""
-        return None if self.file is None else sha256_of_file(self.file)
+        """Of the content of the file; None for a published model."""
+        return None if self.file is None else content_of_file(self.file)
 
-    def to_dict(self) -> dict[str, str | None]:
-        """As `base_model.json` holds it; `read_base` is the inverse."""
-        file = None if self.file is None else str(self.file)
-        return {"name": self.name, "file": file, "origin": self.origin, "sha256": self.sha256}
+    @property
+    def record(self) -> "BaseRecord":
+        """The base with the content of its file."""
+        return BaseRecord(self.name, self.file, self.origin, self.sha256)
+
+
+@dataclass(frozen=True, slots=True)
+class BaseRecord:
+    """A base as it was when a cycle chose it, as `base_model.json` holds it.
+
+    Args:
+        name, file, origin: as in `Base`.
+        sha256: of the file; None for a published model.
+    """
+
+    name: str
+    file: Path | None
+    origin: str
+    sha256: str | None
+
+
+def write_base(path: Path, base: Base) -> None:
+    """Note the base of a cycle."""
+    write_record(path, base.record)
 
 
 def read_base(path: Path) -> Base:
-    """The base that `Base.to_dict` was written of; raises where its file has changed since."""
-    value = read_json(path)
-    base = Base(value["name"], None if value["file"] is None else Path(value["file"]), value["origin"])
-    if base.file is not None and (not base.file.is_file() or base.sha256 != value["sha256"]):
+    """The base that `write_base` noted; raises where its file has changed since."""
+    noted = read_record(path, BaseRecord)
+    base = Base(noted.name, noted.file, noted.origin)
+    if base.file is not None and (not base.file.is_file() or base.sha256 != noted.sha256):
         raise FlywheelError(
             f"{base.file}: the base of this cycle is gone or has changed; choose the base again"
         )

@@ -10,10 +10,11 @@ from typing import Any, Literal, get_args
 from flywheel.compute.job import ComputeBackend, ComputeJob, Seconds
 from flywheel.corpus.manifest import content_hash, read_manifest
 from flywheel.errors import FlywheelError, Problems
-from flywheel.files.atomic import read_json, sha256_of_file, write_json
+from flywheel.files.content import content_of_file
 from flywheel.files.cycles import CycleFolder
 from flywheel.files.markdown import table
-from flywheel.recognisers.bases import BUNDLED, Base
+from flywheel.files.records import read_record, write_record
+from flywheel.recognisers.bases import BUNDLED, Base, BaseRecord
 
 FROZEN_KEY = "model.frozen_encoder_layers"
 """The Hydra key of `Hyperparameters.frozen_encoder_layers`: our driver's, `programs.finetune`, not NeMo's script's."""
@@ -111,7 +112,7 @@ TINY = Hyperparameters(
     precision="32",
     time_masks=2,
 )
-"""What the bundled base needs on a CPU, found by measuring: see the README."""
+"""What the bundled base needs on a CPU, found by measuring: see docs/base-model.md."""
 
 
 def default_hyperparameters(base: Base, *, accelerator: bool) -> Hyperparameters:
@@ -216,10 +217,95 @@ def finetune_job(
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingRun:
-    """A fine-tuning that is done: what `training_run_info.json` holds, and whether it was done before."""
+class Epoch:
+    """The figures of one pass over the training rows; None where nothing was logged or validated.
 
-    info: Mapping[str, Any]
+    Args:
+        epoch: from 1.
+        steps: optimiser steps up to its end.
+        train_loss, val_loss: means.
+        val_wer: on the development rows, a fraction.
+    """
+
+    epoch: int
+    steps: int
+    train_loss: float | None = None
+    val_wer: float | None = None
+    val_loss: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingMetrics:
+    """What a fine-tuning job leaves beside its model.
+
+    Args:
+        rows_seen: how many rows the loaders held: `train` and `validation`.
+        epochs: in their order.
+        steps: of the optimiser.
+        seed: None where the trainer sets none.
+        seconds: that the training took.
+        versions: of the packages it ran on; None where one could not be told.
+    """
+
+    rows_seen: Mapping[str, int]
+    epochs: tuple[Epoch, ...]
+    steps: int
+    seed: int | None
+    seconds: Seconds
+    versions: Mapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRequest:
+    """Everything that a fine-tuned model depends on: base and rows by their content, and the hyperparameters."""
+
+    base: str
+    train: str
+    development: str
+    hyperparameters: Hyperparameters
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRecord:
+    """A fine-tuning that is done, as `training_run_info.json` holds it.
+
+    Args:
+        asked: what the model depends on.
+        base: that it was trained from.
+        backend: where the job ran.
+        hyperparameters: that it was trained with.
+        rows_seen, epochs, steps, seed, versions: as in `TrainingMetrics`.
+        best: the epoch whose weights were kept.
+        seconds: the job took.
+        started_at: when it began, ISO 8601.
+        billed_seconds: a machine was held.
+        cost_usd: what that cost in US dollars.
+        model_sha256: of the content of the model, see `flywheel.files.content`.
+    """
+
+    asked: TrainingRequest
+    base: BaseRecord
+    backend: str
+    hyperparameters: Hyperparameters
+    rows_seen: Mapping[str, int]
+    epochs: tuple[Epoch, ...]
+    steps: int
+    seed: int | None
+    versions: Mapping[str, str | None]
+    best: Epoch
+    seconds: Seconds
+    model_sha256: str
+    # A training of before there were rented machines has neither.
+    started_at: str = ""
+    billed_seconds: Seconds = 0.0
+    cost_usd: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRun:
+    """A fine-tuning that is done, and whether it was done before."""
+
+    info: TrainingRecord
     cached: bool
 
 
@@ -249,16 +335,15 @@ def finetune(
         raise FlywheelError(
             f"{folder.development} holds no rows to choose a checkpoint on; add terms to the seed"
         )
-    asked = {
-        "base": base.sha256 or base.name,
-        "train": content_hash(rows["train"]),
-        "development": content_hash(rows["validation"]),
-        "hyperparameters": asdict(hyperparameters),
-    }
-    if folder.training_run_info.exists() and folder.adapted_model.exists():
-        info = read_json(folder.training_run_info)
-        if info["asked"] == asked and info["model_sha256"] == sha256_of_file(folder.adapted_model):
-            return TrainingRun(info, cached=True)
+    asked = TrainingRequest(
+        base=base.sha256 or base.name,
+        train=content_hash(rows["train"]),
+        development=content_hash(rows["validation"]),
+        hyperparameters=hyperparameters,
+    )
+    done = _done_before(folder, on_line)
+    if done and done.asked == asked and done.model_sha256 == content_of_file(folder.adapted_model):
+        return TrainingRun(done, cached=True)
     job = finetune_job(
         base,
         folder.train,
@@ -269,40 +354,55 @@ def finetune(
         audio_seconds=sum(row.duration for of_name in rows.values() for row in of_name),
     )
     outcome = backend.run(job, folder.root, on_line)
-    metrics = read_json(outcome.outputs[METRICS_OUTPUT])
+    metrics = read_record(outcome.outputs[METRICS_OUTPUT], TrainingMetrics)
     given = {name: len(of_name) for name, of_name in rows.items()}
-    if metrics["rows_seen"] != given:
-        raise FlywheelError(f"the trainer saw {metrics['rows_seen']} rows, the manifests hold {given}")
-    measured = [epoch for epoch in metrics["epochs"] if epoch["val_wer"] is not None]
+    if metrics.rows_seen != given:
+        raise FlywheelError(f"the trainer saw {metrics.rows_seen} rows, the manifests hold {given}")
+    measured = {epoch: epoch.val_wer for epoch in metrics.epochs if epoch.val_wer is not None}
     if not measured:
         raise FlywheelError("the training ended without a validation, so that no checkpoint could be chosen")
-    info = {
-        "asked": asked,
-        "base": base.to_dict(),
-        "backend": backend.name,
-        "hyperparameters": asdict(hyperparameters),
-        **{name: metrics[name] for name in ("rows_seen", "epochs", "steps", "seed", "versions")},
-        "best": min(measured, key=lambda epoch: epoch["val_wer"]),
-        "seconds": round(outcome.seconds, 1),
-        "started_at": outcome.started_at.isoformat(timespec="seconds"),
-        "billed_seconds": round(outcome.billed_seconds, 1),
-        "cost_usd": round(outcome.cost_usd, 4),
-        "model_sha256": sha256_of_file(outcome.outputs[MODEL_OUTPUT]),
-    }
+    info = TrainingRecord(
+        asked=asked,
+        base=base.record,
+        backend=backend.name,
+        hyperparameters=hyperparameters,
+        rows_seen=metrics.rows_seen,
+        epochs=metrics.epochs,
+        steps=metrics.steps,
+        seed=metrics.seed,
+        versions=metrics.versions,
+        best=min(measured, key=measured.__getitem__),
+        seconds=round(outcome.seconds, 1),
+        model_sha256=content_of_file(outcome.outputs[MODEL_OUTPUT]),
+        started_at=outcome.started_at.isoformat(timespec="seconds"),
+        billed_seconds=round(outcome.billed_seconds, 1),
+        cost_usd=round(outcome.cost_usd, 4),
+    )
     outcome.outputs[MODEL_OUTPUT].replace(folder.adapted_model)
-    write_json(folder.training_run_info, info)
+    write_record(folder.training_run_info, info)
     return TrainingRun(info, cached=False)
 
 
-_FIGURES = ("train_loss", "val_loss", "val_wer")
+def _done_before(folder: CycleFolder, on_line: Callable[[str], None]) -> TrainingRecord | None:
+    """The training that is there; None where there is none, or where its record is damaged."""
+    if not (folder.training_run_info.exists() and folder.adapted_model.exists()):
+        return None
+    try:
+        return read_record(folder.training_run_info, TrainingRecord)
+    except FlywheelError as error:
+        on_line(f"{error}: that is done now")
+        return None
 
 
-def epochs_table(epochs: Sequence[Mapping[str, float | int | None]]) -> str:
+def epochs_table(epochs: Sequence[Epoch]) -> str:
     """Loss and WER of each epoch as a markdown table."""
     rows = [
         [
-            str(epoch["epoch"]),
-            *("" if epoch[name] is None else f"{epoch[name]:.4f}" for name in _FIGURES),
+            str(epoch.epoch),
+            *(
+                "" if figure is None else f"{figure:.4f}"
+                for figure in (epoch.train_loss, epoch.val_loss, epoch.val_wer)
+            ),
         ]
         for epoch in epochs
     ]

@@ -2,6 +2,7 @@
 
     data/models/registry.json       a JSON list, oldest entry first; entries are added, never changed
     data/models/<sha256>.nemo       the models, named by their content
+    data/models/<sha256>.trained_on.json    what each was trained on, and what was held out
 
 The pointer is the newest entry: its model is the current one. Which model a cycle starts from follows
 from reading the log from its start. A promotion puts its model on top of a stack; a rollback takes
@@ -16,10 +17,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from flywheel.corpus.split.earlier_decisions import Assignments
 from flywheel.errors import FlywheelError, Problems
-from flywheel.files.atomic import atomic_path, read_json, sha256_of_file, write_json
+from flywheel.files.atomic import atomic_path, read_json, read_text, write_json
+from flywheel.files.content import content_of_file
 from flywheel.files.cycles import CycleNameError, cycle_number
 from flywheel.files.locks import held
+from flywheel.files.records import record_in, write_record
 
 __all__ = ["Entry", "Event", "Registry", "RegistryError", "read_entries"]
 
@@ -27,6 +31,7 @@ Event: TypeAlias = Literal["promoted", "rolled_back"]
 
 _EVENTS: tuple[Event, ...] = ("promoted", "rolled_back")
 _SUFFIX = ".nemo"
+_TRAINED_ON = ".trained_on.json"
 _SHORTEST_HASH = 8
 
 
@@ -42,7 +47,7 @@ class Entry:
         event: `promoted` or `rolled_back`.
         model: file name beside the registry; the model that is current from this entry on. Empty, like
             the four below, in a rollback that withdrew the first model: cycles then start from the base.
-        sha256: of the model file, in hexadecimal.
+        sha256: of the content of the model, see `flywheel.files.content`, in hexadecimal.
         cycle: the cycle that made the model.
         base_model: what that model was fine-tuned from.
         decision: why it was promoted, in a sentence.
@@ -109,13 +114,38 @@ class Registry:
         advice = f"put the model of {entry.cycle} back, or roll back to another one"
         if not entry.model or not path.is_file():
             raise RegistryError(f"{path}: {self.log} names this model and it is not there; {advice}")
-        found = sha256_of_file(path)
+        found = content_of_file(path)
         if found != entry.sha256:
-            expected = f"SHA-256 {entry.sha256} is registered in {self.log}"
+            expected = f"content {entry.sha256} is registered in {self.log}"
             raise RegistryError(f"{path}: {expected}, the file has {found}: it is damaged; {advice}")
         return path
 
-    def promote(self, model: Path, *, cycle: str, base_model: str, decision: str) -> Entry:
+    def trained_on_file(self, entry: Entry) -> Path:
+        """Where `trained_on` of the entry lies, if it is there."""
+        return (self.folder / entry.model).with_suffix(_TRAINED_ON)
+
+    def trained_on(self, entry: Entry) -> Assignments | None:
+        """What the splits up to the entry's cycle decided, kept beside its model; None of a model from before that.
+
+        Raises:
+            FlywheelError: the file is damaged.
+        """
+        path = self.trained_on_file(entry)
+        if not path.is_file():
+            return None
+        return record_in(
+            read_text(path), Assignments, str(path), f"materialise promoted_model of {entry.cycle} again"
+        )
+
+    def promote(
+        self,
+        model: Path,
+        *,
+        cycle: str,
+        base_model: str,
+        decision: str,
+        trained_on: Assignments | None = None,
+    ) -> Entry:
         """Take a copy of `model` and make it the current one.
 
         A cycle that promotes the content it promoted last changes nothing and gets its entry back; so does
@@ -127,6 +157,7 @@ class Registry:
             cycle: the cycle that made it, e.g. ``"cycle3"``.
             base_model: what it was fine-tuned from.
             decision: why it is promoted, in a sentence.
+            trained_on: what was trained on and what was held out, which travels with the model.
 
         Raises:
             RegistryError: `model` is missing, empty, no `.nemo` file, or changed while it was copied.
@@ -134,12 +165,14 @@ class Registry:
         cycle_number(cycle)
         if model.suffix != _SUFFIX or not model.is_file() or model.stat().st_size == 0:
             raise RegistryError(f"{model}: a model to promote must exist, end in {_SUFFIX} and not be empty")
-        sha256 = sha256_of_file(model)
+        sha256 = content_of_file(model)
         with held(self.folder / "lock"):
             entries = self.entries()
             known = _known(entries, cycle, sha256)
             # Also for content that is known: its copy may have been lost.
             file = self._keep(model, sha256)
+            if trained_on is not None:
+                write_record(file.with_suffix(_TRAINED_ON), trained_on)
             if known is not None:
                 return known
             entry = Entry(
@@ -206,11 +239,11 @@ class Registry:
             # Whoever writes here holds the lock: this one is of a promotion that was killed.
             leftover.unlink()
         target = self.folder / f"{sha256}{_SUFFIX}"
-        if target.is_file() and sha256_of_file(target) == sha256:
+        if target.is_file() and content_of_file(target) == sha256:
             return target
         with atomic_path(target) as path:
             shutil.copyfile(model, path)
-            if sha256_of_file(path) != sha256:
+            if content_of_file(path) != sha256:
                 raise RegistryError(f"{model}: changed while it was copied; promote it when it is finished")
         return target
 

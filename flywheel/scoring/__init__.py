@@ -4,8 +4,15 @@ rows = score_rows(read_transcripts(hypotheses), CLINICAL, terms)
 scores = summarise(rows, model=..., normalizer=CLINICAL, seed=42)
 """
 
-from flywheel.scoring.breakdowns import BREAKDOWNS, keyword_error_rate, slice_rows, summarise
-from flywheel.scoring.comparison import Comparison, KeywordChange, RateChange, SliceComparison, compare
+from flywheel.scoring.aggregation import (
+    BREAKDOWNS,
+    RowTable,
+    keyword_error_rate,
+    slice_rows,
+    summarise,
+    word_error_rate,
+)
+from flywheel.scoring.comparison import Comparison, KeywordChange, Pairs, RateChange, SliceComparison, compare
 from flywheel.scoring.doses import NO_DOSES, DoseErrors, dose_errors
 from flywheel.scoring.errors import ErrorCounts, character_errors, substituted_with, sum_counts, word_errors
 from flywheel.scoring.intervals import (
@@ -24,7 +31,9 @@ from flywheel.scoring.intervals import (
     wilson,
 )
 from flywheel.scoring.normalizers import CLINICAL, NORMALIZERS, PUBLISHED, Normalizer, normalizer_named
-from flywheel.scoring.rows import RowScore, results_csv, score_rows, write_results
+from flywheel.scoring.row_table import read_rows, row_frame, write_rows
+from flywheel.scoring.rows import RowScore, score_rows
+from flywheel.scoring.scores import Scores
 from flywheel.scoring.slices import SLICES, slices_of
 from flywheel.scoring.term_matching import term_found
 from flywheel.scoring.transcripts import (
@@ -52,8 +61,11 @@ __all__ = [
     "KeywordChange",
     "Normalizer",
     "PairedRates",
+    "Pairs",
     "RateChange",
     "RowScore",
+    "RowTable",
+    "Scores",
     "ScoringError",
     "SliceComparison",
     "Transcript",
@@ -70,8 +82,9 @@ __all__ = [
     "mcnemar_exact",
     "normalizer_named",
     "paired_bootstrap",
+    "read_rows",
     "read_transcripts",
-    "results_csv",
+    "row_frame",
     "rows_needed",
     "score_rows",
     "slice_rows",
@@ -81,6 +94,7 @@ __all__ = [
     "summarise",
     "term_found",
     "wilson",
+    "word_error_rate",
     "word_errors",
-    "write_results",
+    "write_rows",
 ]

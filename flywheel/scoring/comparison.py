@@ -5,20 +5,17 @@ that both models get right is exactly 0. Intervals of differences resample clust
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, NamedTuple, Self, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from flywheel.errors import FlywheelError
-from flywheel.scoring.breakdowns import Indices, cluster_codes, coded
-from flywheel.scoring.errors import ErrorCounts
+from flywheel.scoring.aggregation import Counts, Indices, RowTable
 from flywheel.scoring.garbage_collection import no_cycle_collection
 from flywheel.scoring.intervals import (
     Estimate,
     Floats,
-    PairedRates,
     bootstrap_bounds,
     holm,
     mcnemar_exact,
@@ -27,12 +24,9 @@ from flywheel.scoring.intervals import (
     wilson,
 )
 from flywheel.scoring.rows import RowScore
-from flywheel.scoring.slices import SLICES, slices_of
 from flywheel.scoring.transcripts import ScoringError, shown
 
-__all__ = ["Comparison", "KeywordChange", "RateChange", "SliceComparison", "compare"]
-
-_Pair: TypeAlias = tuple[RowScore, RowScore]
+__all__ = ["Comparison", "KeywordChange", "Pairs", "RateChange", "RateChanges", "SliceComparison", "compare"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,17 +92,23 @@ class KeywordChange:
 
 
 @dataclass(frozen=True, slots=True)
-class SliceComparison:
+class RateChanges:
+    """The rates of some rows before and after that are about whole rows."""
+
+    rows: int
+    wer: RateChange
+    cer: RateChange
+    ser: RateChange
+
+
+@dataclass(frozen=True, slots=True)
+class SliceComparison(RateChanges):
     """One slice before and after; `ker` and `priority_ker` are None where it has no such rows.
 
     `by_category` holds the KER of each entity category that has rows here, in alphabetical order, with
     `p_holm` corrected over these categories. It is empty in a slice without terms.
     """
 
-    rows: int
-    wer: RateChange
-    cer: RateChange
-    ser: RateChange
     ker: KeywordChange | None = None
     priority_ker: KeywordChange | None = None
     by_category: Mapping[str, KeywordChange] = field(default_factory=dict)
@@ -137,34 +137,6 @@ class Comparison:
         general = self.slices.get("general")
         return None if general is None else general.wer
 
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON holds it; `from_dict` is its inverse. What is None stays, as null."""
-        return {
-            "normalizer": self.normalizer,
-            "priority_categories": list(self.priority_categories),
-            "slices": {name: asdict(comparison) for name, comparison in self.slices.items()},
-        }
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The comparison that `to_dict` was called on.
-
-        Earlier versions wrote neither `by_voice`, `improvement` and `p_holm`, which are then None, nor
-        `by_category`, which is then empty: a history reads the comparisons of all its cycles.
-
-        Raises:
-            FlywheelError: any other field is missing, or an estimate has an unknown one.
-        """
-        try:
-            return cls(
-                normalizer=values["normalizer"],
-                priority_categories=tuple(values["priority_categories"]),
-                slices={name: _slice_from(fields) for name, fields in values["slices"].items()},
-            )
-        except (KeyError, TypeError, AttributeError) as error:
-            problem = f"comparison: cannot be read ({error!r}); compare the two evals again"
-            raise FlywheelError(problem) from error
-
 
 @no_cycle_collection()
 def compare(
@@ -185,23 +157,136 @@ def compare(
         ScoringError: names the ids that only one side has or that differ in their reference, term or
             subset; normalisers that differ; no rows.
     """
-    pairs = _paired(baseline, after)
-    members: dict[str, list[_Pair]] = {name: [] for name in SLICES}
-    for pair in pairs:
-        for name in slices_of(pair[0].transcript):
-            members[name].append(pair)
-    return Comparison(
-        normalizer=pairs[0][0].normalizer,
-        priority_categories=tuple(priority_categories),
-        slices={
-            name: _compare_slice(slice_pairs, priority_categories, seed)
-            for name, slice_pairs in members.items()
-            if slice_pairs
-        },
-    )
+    pairs = Pairs(RowTable(baseline), RowTable(_paired(baseline, after)), seed=seed)
+    return pairs.comparison(priority_categories)
 
 
-def _paired(baseline: Sequence[RowScore], after: Sequence[RowScore]) -> list[_Pair]:
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """The same rows twice, in the same order, as two models heard them.
+
+    Args:
+        before, after: the rows, with the same mentions in the same order.
+        seed: of the bootstrap.
+    """
+
+    before: RowTable
+    after: RowTable
+    seed: int = 42
+
+    def rates(self, rows: Indices | None = None) -> RateChanges:
+        """The changes of WER, CER and SER over some rows; over all if None."""
+        at = np.arange(len(self.before.rows)) if rows is None else rows
+        groups = _Groups(self.before.clusters[at], self.before.voices[at])
+        wrong_before, wrong_after = self.before.wrong[at], self.after.wrong[at]
+        sentences = self._change(wrong_before, wrong_after, np.ones(len(at)), groups)
+        return RateChanges(
+            rows=len(at),
+            wer=self._error_change(self.before.words[at], self.after.words[at], groups),
+            cer=self._error_change(self.before.characters[at], self.after.characters[at], groups),
+            ser=replace(
+                sentences,
+                before=wilson(int(wrong_before.sum()), len(at)),
+                after=wilson(int(wrong_after.sum()), len(at)),
+            ),
+        )
+
+    def comparison(self, priority_categories: Collection[str]) -> Comparison:
+        """All slices; KER over mentions, the other rates over rows."""
+        return Comparison(
+            normalizer=self.before.rows[0].normalizer,
+            priority_categories=tuple(priority_categories),
+            slices={
+                name: self._slice(mentions, priority_categories)
+                for name, mentions in self.before.slices.items()
+            },
+        )
+
+    def _slice(self, mentions: Indices, priority: Collection[str]) -> SliceComparison:
+        rates = self.rates(self.before.rows_at(mentions))
+        with_term = mentions[self.before.missed[mentions] >= 0]
+        of_category: dict[str, list[int]] = {}
+        for place in with_term.tolist():
+            category = self.before.categories[place]
+            if category is not None:
+                of_category.setdefault(category, []).append(place)
+        of_priority = [
+            at for category, places in of_category.items() if category in priority for at in places
+        ]
+        return SliceComparison(
+            rows=rates.rows,
+            wer=rates.wer,
+            cer=rates.cer,
+            ser=rates.ser,
+            ker=self._keyword_change(with_term) if len(with_term) else None,
+            priority_ker=self._keyword_change(np.array(sorted(of_priority))) if of_priority else None,
+            by_category=self._by_category(of_category),
+        )
+
+    def _by_category(self, of_category: Mapping[str, Sequence[int]]) -> dict[str, KeywordChange]:
+        changes = {name: self._keyword_change(np.array(of_category[name])) for name in sorted(of_category)}
+        corrected = holm([change.p for change in changes.values()])
+        return {
+            name: replace(change, p_holm=p)
+            for (name, change), p in zip(changes.items(), corrected, strict=True)
+        }
+
+    def _error_change(self, before: Counts, after: Counts, groups: "_Groups") -> RateChange:
+        errors, errors_after = before[:, :3].sum(axis=1), after[:, :3].sum(axis=1)
+        if before[:, 3].any():
+            return self._change(errors, errors_after, before[:, 3], groups)
+        # Without reference words a rate is a plain count of insertions, as in `ErrorCounts.rate`.
+        first, second, difference = (
+            Estimate(float(counts.sum()), None, None, len(before))
+            for counts in (errors, errors_after, errors_after - errors)
+        )
+        return RateChange(first, second, difference)
+
+    def _change(
+        self, before: npt.ArrayLike, after: npt.ArrayLike, lengths: npt.ArrayLike, groups: "_Groups"
+    ) -> RateChange:
+        """After by `lengths` minus before by `lengths`, and what else the same resamples tell."""
+        by_voice = paired_bootstrap(before, after, lengths, groups.voices, seed=self.seed).difference
+        paired = paired_bootstrap(before, after, lengths, groups.clusters, seed=self.seed)
+        return RateChange(
+            before=paired.before,
+            after=paired.after,
+            difference=paired.difference,
+            by_voice=None if by_voice.low is None else by_voice,
+            improvement=paired.improvement,
+        )
+
+    def _keyword_change(self, mentions: Indices) -> KeywordChange:
+        before = self.before.missed[mentions].astype(np.float64)
+        after = self.after.missed[mentions].astype(np.float64)
+        groups = _Groups(self.before.clusters_of_mentions[mentions], self.before.voices[mentions])
+        change = self._change(before, after, np.ones(len(mentions)), groups)
+        mended, broken = (
+            int(((before == 1) & (after == 0)).sum()),
+            int(((before == 0) & (after == 1)).sum()),
+        )
+        return KeywordChange(
+            before=wilson(int(before.sum()), len(mentions)),
+            after=wilson(int(after.sum()), len(mentions)),
+            absolute_drop=negated(change.difference),
+            relative_drop=_relative_drop(before, after, groups.clusters, self.seed),
+            mended=mended,
+            broken=broken,
+            p=mcnemar_exact(mended, broken),
+            by_voice=None if change.by_voice is None else negated(change.by_voice),
+            improvement=change.improvement,
+        )
+
+
+class _Groups(NamedTuple):
+    """For each pair a number, the same for pairs that fail together: by `RowScore.cluster`, and by voice."""
+
+    clusters: Indices
+    voices: Indices
+
+
+def _paired(baseline: Sequence[RowScore], after: Sequence[RowScore]) -> list[RowScore]:
+    """The rows of `after` in the order of `baseline`."""
     before_of, after_of = {row.id: row for row in baseline}, {row.id: row for row in after}
     normalizers = {row.normalizer for row in (*baseline, *after)}
     only_before = [row_id for row_id in before_of if row_id not in after_of]
@@ -227,7 +312,7 @@ def _paired(baseline: Sequence[RowScore], after: Sequence[RowScore]) -> list[_Pa
         problems.append("one side has no rows; at least one row on both sides is needed")
     if problems:
         raise ScoringError("comparison", problems)
-    return [(row, after_of[row_id]) for row_id, row in before_of.items()]
+    return [after_of[row_id] for row_id in before_of]
 
 
 def _changed(before_of: Mapping[str, RowScore], after_of: Mapping[str, RowScore]) -> list[str]:
@@ -243,161 +328,9 @@ def _identity(row: RowScore) -> tuple[str | None, ...]:
     return row.reference, transcript.term, transcript.entity_category, transcript.subset
 
 
-def _compare_slice(pairs: Sequence[_Pair], priority: Collection[str], seed: int) -> SliceComparison:
-    groups = _groups(pairs)
-    with_term = [pair for pair in pairs if pair[0].term_missed is not None]
-    of_priority = [pair for pair in with_term if pair[0].transcript.entity_category in priority]
-    return SliceComparison(
-        rows=len(pairs),
-        wer=_rate_change([(before.words, after.words) for before, after in pairs], groups, seed),
-        cer=_rate_change([(before.characters, after.characters) for before, after in pairs], groups, seed),
-        ser=_sentence_change(pairs, groups, seed),
-        ker=_keyword_change(with_term, seed) if with_term else None,
-        priority_ker=_keyword_change(of_priority, seed) if of_priority else None,
-        by_category=_by_category(with_term, seed),
-    )
-
-
-class _Groups(NamedTuple):
-    """For each pair a number, the same for pairs that fail together: by `RowScore.cluster`, and by voice."""
-
-    clusters: Indices
-    voices: Indices
-
-
-def _groups(pairs: Sequence[_Pair]) -> _Groups:
-    rows = [before for before, _ in pairs]
-    return _Groups(cluster_codes(rows), coded(row.transcript.voice_id for row in rows)[1])
-
-
-class _Difference(NamedTuple):
-    """After minus before of 0-or-more errors a row, and what else the same resamples tell."""
-
-    paired: PairedRates
-    by_voice: Estimate | None
-
-
-def _difference(
-    before: npt.ArrayLike, after: npt.ArrayLike, lengths: npt.ArrayLike, groups: _Groups, seed: int
-) -> _Difference:
-    by_voice = paired_bootstrap(before, after, lengths, groups.voices, seed=seed).difference
-    return _Difference(
-        paired=paired_bootstrap(before, after, lengths, groups.clusters, seed=seed),
-        by_voice=None if by_voice.low is None else by_voice,
-    )
-
-
-def _rate_change(counts: Sequence[tuple[ErrorCounts, ErrorCounts]], groups: _Groups, seed: int) -> RateChange:
-    before, after, lengths = np.array(
-        [(first.errors, second.errors, first.reference_length) for first, second in counts], dtype=np.float64
-    ).T
-    if not lengths.any():
-        # Without reference words a rate is a plain count of insertions, as in `ErrorCounts.rate`.
-        first, second, difference = (
-            Estimate(float(errors.sum()), None, None, len(counts))
-            for errors in (before, after, after - before)
-        )
-        return RateChange(first, second, difference)
-    paired, by_voice = _difference(before, after, lengths, groups, seed)
-    return RateChange(paired.before, paired.after, paired.difference, by_voice, paired.improvement)
-
-
-def _sentence_change(pairs: Sequence[_Pair], groups: _Groups, seed: int) -> RateChange:
-    before = np.array([row.sentence_wrong for row, _ in pairs], dtype=np.float64)
-    after = np.array([row.sentence_wrong for _, row in pairs], dtype=np.float64)
-    paired, by_voice = _difference(before, after, np.ones(len(pairs)), groups, seed)
-    return RateChange(
-        before=wilson(int(before.sum()), len(pairs)),
-        after=wilson(int(after.sum()), len(pairs)),
-        difference=paired.difference,
-        by_voice=by_voice,
-        improvement=paired.improvement,
-    )
-
-
-def _keyword_change(pairs: Sequence[_Pair], seed: int) -> KeywordChange:
-    before = np.array([row.term_missed for row, _ in pairs], dtype=np.float64)
-    after = np.array([row.term_missed for _, row in pairs], dtype=np.float64)
-    groups = _groups(pairs)
-    paired, by_voice = _difference(before, after, np.ones(len(pairs)), groups, seed)
-    mended, broken = int(((before == 1) & (after == 0)).sum()), int(((before == 0) & (after == 1)).sum())
-    return KeywordChange(
-        before=wilson(int(before.sum()), len(pairs)),
-        after=wilson(int(after.sum()), len(pairs)),
-        absolute_drop=negated(paired.difference),
-        relative_drop=_relative_drop(before, after, groups.clusters, seed),
-        mended=mended,
-        broken=broken,
-        p=mcnemar_exact(mended, broken),
-        by_voice=None if by_voice is None else negated(by_voice),
-        improvement=paired.improvement,
-    )
-
-
-def _by_category(pairs: Sequence[_Pair], seed: int) -> dict[str, KeywordChange]:
-    members: dict[str, list[_Pair]] = {}
-    for pair in pairs:
-        category = pair[0].transcript.entity_category
-        if category is not None:
-            members.setdefault(category, []).append(pair)
-    changes = {category: _keyword_change(members[category], seed) for category in sorted(members)}
-    corrected = holm([change.p for change in changes.values()])
-    return {
-        category: replace(change, p_holm=p)
-        for (category, change), p in zip(changes.items(), corrected, strict=True)
-    }
-
-
 def _relative_drop(before: Floats, after: Floats, clusters: Indices, seed: int) -> Estimate | None:
     if not before.any():
         return None
     columns = (before, after)
     low, high = bootstrap_bounds(columns, clusters, lambda first, second: 1 - second / first, seed=seed)
     return Estimate(float(1 - after.sum() / before.sum()), low, high, len(before))
-
-
-def _slice_from(fields: Mapping[str, Any]) -> SliceComparison:
-    return SliceComparison(
-        rows=fields["rows"],
-        wer=_rate_from(fields["wer"]),
-        cer=_rate_from(fields["cer"]),
-        ser=_rate_from(fields["ser"]),
-        ker=_keyword_from(fields["ker"]),
-        priority_ker=_keyword_from(fields["priority_ker"]),
-        by_category={
-            category: change
-            for category, values in fields.get("by_category", {}).items()
-            if (change := _keyword_from(values)) is not None
-        },
-    )
-
-
-def _rate_from(fields: Mapping[str, Any]) -> RateChange:
-    return RateChange(
-        before=Estimate(**fields["before"]),
-        after=Estimate(**fields["after"]),
-        difference=Estimate(**fields["difference"]),
-        by_voice=_estimate_from(fields.get("by_voice")),
-        improvement=fields.get("improvement"),
-    )
-
-
-def _keyword_from(fields: Mapping[str, Any] | None) -> KeywordChange | None:
-    if fields is None:
-        return None
-    return KeywordChange(
-        before=Estimate(**fields["before"]),
-        after=Estimate(**fields["after"]),
-        absolute_drop=Estimate(**fields["absolute_drop"]),
-        relative_drop=_estimate_from(fields["relative_drop"]),
-        mended=fields["mended"],
-        broken=fields["broken"],
-        p=fields["p"],
-        by_voice=_estimate_from(fields.get("by_voice")),
-        improvement=fields.get("improvement"),
-        p_holm=fields.get("p_holm"),
-    )
-
-
-def _estimate_from(fields: Mapping[str, Any] | None) -> Estimate | None:
-    return None if fields is None else Estimate(**fields)

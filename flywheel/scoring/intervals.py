@@ -65,10 +65,6 @@ class Estimate:
     high: float | None
     n: int
 
-    def as_dict(self) -> dict[str, float | int | None]:
-        """The four fields under their names, as `scores.json` holds them."""
-        return {"value": self.value, "low": self.low, "high": self.high, "n": self.n}
-
 
 def negated(estimate: Estimate) -> Estimate:
     """A drop as a change, and a change as a drop: the sign turned, and the bounds with it."""

@@ -36,10 +36,6 @@ class Normalizer:
         """Name and version in one, as tables show them: `flywheel_clinical 2`."""
         return f"{self.name} {self.version}"
 
-    def as_dict(self) -> dict[str, str]:
-        """Name and version, as `scores.json` holds them."""
-        return {"name": self.name, "version": self.version}
-
 
 _PUNCTUATION_BUT_HYPHEN = re.compile(r"[^\w\s-]")
 

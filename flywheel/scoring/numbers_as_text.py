@@ -4,7 +4,7 @@ One way to write each, so that the gate, the decision and the page say the same 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from flywheel.scoring.intervals import LEAST_CHANGES, LEAST_ROWS, Estimate, carries, negated
 
@@ -15,6 +15,8 @@ __all__ = [
     "chance",
     "change_in_points",
     "counted",
+    "interval",
+    "interval_in_points",
     "listed",
     "missed_of",
     "misses",
@@ -22,7 +24,10 @@ __all__ = [
     "p_value",
     "percent",
     "percent_with_interval",
+    "points",
     "rate",
+    "rate_or_count",
+    "row_counts",
     "rows_for_margin",
     "too_few",
     "too_few_changes",
@@ -38,7 +43,12 @@ def percent(fraction: float) -> str:
 
 def percent_with_interval(estimate: Estimate) -> str:
     """`95.8 % [86.0, 98.8]`; `[no interval]` where the rows cannot give one."""
-    return f"{percent(estimate.value)} {_bounds(estimate, '.1f')}"
+    return f"{percent(estimate.value)} {interval(estimate)}"
+
+
+def interval(estimate: Estimate) -> str:
+    """`[86.0, 98.8]`: the bounds of a rate's interval in percent."""
+    return _bounds(estimate, ".1f")
 
 
 def rate(estimate: Estimate) -> str:
@@ -48,7 +58,17 @@ def rate(estimate: Estimate) -> str:
 
 def change_in_points(difference: Estimate) -> str:
     """`-89.6 [-97.0, -80.1]`: after minus before, in percentage points."""
-    return f"{_hundredfold(difference.value):+.1f} {_bounds(difference, '+.1f')}"
+    return f"{points(difference)} {interval_in_points(difference)}"
+
+
+def points(difference: Estimate) -> str:
+    """`-89.6`: after minus before, in percentage points."""
+    return f"{_hundredfold(difference.value):+.1f}"
+
+
+def interval_in_points(difference: Estimate) -> str:
+    """`[-97.0, -80.1]`: the bounds of a change's interval in percentage points."""
+    return _bounds(difference, "+.1f")
 
 
 def misses(ker: Estimate) -> int:
@@ -59,6 +79,11 @@ def misses(ker: Estimate) -> int:
 def missed_of(ker: Estimate) -> str:
     """`46 of 48`."""
     return f"{misses(ker)} of {ker.n}"
+
+
+def rate_or_count(ker: Estimate) -> str:
+    """`12.5 %`, or `2 of 5` where the rows are too few for a rate."""
+    return percent(ker.value) if carries(ker.n) else missed_of(ker)
 
 
 def p_value(p: float) -> str:
@@ -78,6 +103,11 @@ def chance(improvement: float | None) -> str:
 def counted(count: int, noun: str) -> str:
     """`1 row`, `3 rows`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def row_counts(estimates: Iterable[Estimate | None]) -> str:
+    """`48`: how many rows stand behind the estimates; `48 / 50` where these differ, `0` where there are none."""
+    return " / ".join(dict.fromkeys(str(each.n) for each in estimates if each is not None)) or "0"
 
 
 def listed(items: Sequence[str], conjunction: str = "and") -> str:

@@ -1,13 +1,9 @@
 """One utterance scored: everything that any table or comparison needs of it, counted once."""
 
-import csv
-import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
-from flywheel.files.atomic import atomic_path
 from flywheel.scoring.doses import DoseErrors, dose_errors
 from flywheel.scoring.errors import (
     Edit,
@@ -24,7 +20,7 @@ from flywheel.scoring.slices import HUMAN
 from flywheel.scoring.term_matching import TermFinder, term_found
 from flywheel.scoring.transcripts import ScoringError, Transcript
 
-__all__ = ["RowScore", "results_csv", "score_rows", "write_results"]
+__all__ = ["RowScore", "score_rows"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,70 +200,4 @@ def _counted(reference: _Text, hypothesis: _Text, spelling: str | None, reads_do
         true_terms=len(true_terms),
         false_insertions=tuple(sorted(hypothesis.terms - true_terms)),
         doses=dose_errors(reference.text, hypothesis.text) if reads_doses else None,
-    )
-
-
-_CSV_FIELDS = (
-    *("id", "subset", "synthesis_group", "term", "entity_category", "ipa_source", "voice_id", "noise_level"),
-    *("context_type", "text", "pred_text", "normalizer", "reference", "hypothesis"),
-    *("ker", "wer", "cer", "ser", "substitutions", "deletions", "insertions", "reference_words"),
-    *(
-        "character_errors",
-        "reference_characters",
-        "term_word_errors",
-        "term_words",
-        "heard",
-        "false_insertions",
-    ),
-    *(f"doses_{name}" for name in DoseErrors._fields),
-)
-
-
-_NO_VALUES = (None,) * len(DoseErrors._fields)
-
-
-def results_csv(row_scores: Iterable[RowScore]) -> Iterator[str]:
-    """The lines of `results.csv`, header first, each with its line feed. What a row does not have is empty.
-
-    `ker` and `ser` are 0 or 1, `wer` and `cer` fractions; false insertions are joined by `; `. The columns
-    `doses_...` are counts of quantities: those of the reference, and what became of them.
-    """
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(_CSV_FIELDS)
-    yield buffer.getvalue()
-    for score in row_scores:
-        buffer.seek(0)
-        buffer.truncate()
-        writer.writerow(_csv_values(score))
-        yield buffer.getvalue()
-
-
-def write_results(path: Path, row_scores: Iterable[RowScore]) -> None:
-    """Write `results.csv`, a line a row, whole or not at all."""
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        file.writelines(results_csv(row_scores))
-
-
-def _csv_values(score: RowScore) -> Sequence[object]:
-    row, words, term_words = score.transcript, score.words, score.term_words
-    return (
-        *(
-            row.id,
-            row.subset,
-            row.synthesis_group,
-            row.term,
-            row.entity_category,
-            row.ipa_source,
-            row.voice_id,
-        ),
-        *(row.noise_level, row.context_type, row.text, row.pred_text),
-        *(score.normalizer, score.reference, score.hypothesis),
-        None if score.term_missed is None else int(score.term_missed),
-        *(words.rate, score.characters.rate, int(score.sentence_wrong)),
-        *(words.substitutions, words.deletions, words.insertions, words.reference_length),
-        *(score.characters.errors, score.characters.reference_length),
-        *((None, None) if term_words is None else (term_words.errors, term_words.reference_length)),
-        *(score.heard, "; ".join(score.false_insertions)),
-        *(score.doses or _NO_VALUES),
     )

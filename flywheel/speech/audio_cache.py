@@ -13,7 +13,9 @@ from pathlib import Path
 
 import soundfile
 
-from flywheel.errors import Problems
+from flywheel.errors import FlywheelError, Problems
+from flywheel.scoring.numbers_as_text import counted
+from flywheel.speech.cached_files import note_files, whole_files
 from flywheel.speech.purchasing.purchases import Log, Purchases, buy_speech
 from flywheel.speech.synthesis_workers import produce
 from flywheel.speech.synthesizer import PaidSynthesizer, Synthesizer
@@ -68,8 +70,9 @@ def render(
 
     Args:
         takes: what to speak; takes that share an utterance share one synthesis.
-        cache: the folder of `Take.path`; files already there are trusted, as they are only ever whole.
-            Temporary files that a killed run left there more than an hour ago are removed.
+        cache: the folder of `Take.path`. Files already there are held against what they held when they were made, see
+            `cached_files`, and made again where they hold something else. Temporary files that a killed run left there
+            more than an hour ago are removed.
         synthesizer: copied into each worker process, so it must be picklable.
         workers: processes; by default one a core.
         on_progress: called in the calling thread.
@@ -83,7 +86,7 @@ def render(
     """
     cache.mkdir(parents=True, exist_ok=True)
     _sweep(cache)
-    missing = _missing(takes, cache, synthesizer)
+    missing = _missing(takes, cache, synthesizer, log)
     progress = _Progress(missing, total=len(set(takes)), report=on_progress)
     purchases = Purchases()
     faults: dict[str, Sequence[str]] = {}
@@ -108,6 +111,7 @@ def render(
             f"speech ({len(dropped)} of {progress.total} rows; allowed_drops is {allowed_drops})",
             _lines(missing, faults),
         )
+    note_files(cache, [take.path(cache, synthesizer) for take in takes if take not in dropped])
     made = [take for group in missing.values() for take in group if take not in dropped]
     return Rendering(
         seconds=_seconds([take for take in takes if take not in dropped], cache, synthesizer),
@@ -148,11 +152,29 @@ class _Progress:
             self._report(self.total - len(self._left), self.total)
 
 
-def _missing(takes: Sequence[Take], cache: Path, synthesizer: Synthesizer) -> dict[str, list[Take]]:
-    """Takes without a file, those of one utterance together, by its key."""
+def _missing(takes: Sequence[Take], cache: Path, synthesizer: Synthesizer, log: Log) -> dict[str, list[Take]]:
+    """Takes without a whole file, those of one utterance together, by its key. Damaged files are removed."""
+    paths = {take: take.path(cache, synthesizer) for take in dict.fromkeys(takes)}
+    # A noisy take is mixed from the clean one, which may not be among those that were asked for.
+    clean = {take: Take(take.utterance).path(cache, synthesizer) for take in paths}
+    whole = whole_files(cache, {*paths.values(), *clean.values()})
+    damaged = sorted(path for path in {*paths.values(), *clean.values()} - whole if path.exists())
+    if damaged:
+        named = ", ".join(path.name for path in damaged[:3])
+        what = (
+            f"{cache}: {counted(len(damaged), 'file')} damaged ({named}{', ...' if len(damaged) > 3 else ''})"
+        )
+        if isinstance(synthesizer, PaidSynthesizer):
+            raise FlywheelError(
+                f"{what}, and {synthesizer.name} is paid for: put them back (flywheel pull), or remove them to have "
+                "them bought again"
+            )
+        log(f"{what}: they are made again")
+        for path in damaged:
+            path.unlink()
     missing: dict[str, list[Take]] = defaultdict(list)
-    for take in dict.fromkeys(takes):
-        if not take.path(cache, synthesizer).exists():
+    for take, path in paths.items():
+        if path not in whole:
             missing[take.synthesis_group(synthesizer)].append(take)
     return dict(missing)
 

@@ -6,9 +6,12 @@ Only a model that was measured to be better, and measured not to have forgotten,
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self, TypeAlias, get_args
+from typing import Literal, TypeAlias
 
-from flywheel.errors import FlywheelError, Problems
+from flywheel.errors import Problems
+from flywheel.files.cycles import CycleFolder, earlier_cycles
+from flywheel.files.records import read_record
+from flywheel.files.steps import CycleSteps
 from flywheel.scoring.comparison import Comparison, KeywordChange, RateChange
 from flywheel.scoring.numbers_as_text import (
     change_in_points,
@@ -23,7 +26,15 @@ from flywheel.scoring.numbers_as_text import (
 )
 from flywheel.verdict.gate import GateDecision
 
-__all__ = ["Action", "Decision", "DecisionSettings", "DecisionSettingsError", "decide", "not_trained"]
+__all__ = [
+    "Action",
+    "Decision",
+    "DecisionSettings",
+    "DecisionSettingsError",
+    "decide",
+    "earlier_drops",
+    "not_trained",
+]
 
 Action: TypeAlias = Literal["keep", "grow", "overfit", "no_change", "forgetting", "unmeasured", "not_trained"]
 
@@ -90,28 +101,6 @@ class Decision:
     stop_tuning: bool = False
     alternative: str = ""
 
-    def to_dict(self) -> dict[str, Any]:
-        """As `decision.json` holds it; `from_dict` is its inverse."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The decision that `to_dict` was called on.
-
-        Raises:
-            FlywheelError: a field is missing or unknown: the file is of another version or was edited.
-        """
-        try:
-            decision = cls(**{**values, "reasons": tuple(values["reasons"])})
-        except (KeyError, TypeError) as error:
-            raise FlywheelError(f"decision: cannot be read ({error}); decide again") from error
-        if decision.action not in get_args(Action):
-            allowed = ", ".join(get_args(Action))
-            raise FlywheelError(
-                f"decision: action: found {decision.action!r}; allowed: {allowed}; decide again"
-            )
-        return decision
-
 
 def not_trained(gate: GateDecision) -> Decision:
     """The decision of a cycle whose gate is closed: the gate's reasons and advice.
@@ -156,6 +145,16 @@ def decide(
         relative_drop=evidence.relative_drop,
         stop_tuning=evidence.stop_tuning,
     )
+
+
+def earlier_drops(folder: CycleFolder) -> tuple[float, ...]:
+    """The relative drop in priority KER of each cycle before `folder` that was trained, oldest first."""
+    decisions = [
+        read_record(earlier.decision, Decision)
+        for earlier in earlier_cycles(folder.data, folder.cycle)
+        if CycleSteps(earlier).is_current("decision")
+    ]
+    return tuple(each.relative_drop for each in decisions if each.relative_drop is not None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,13 @@ guess.
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from dataclasses import dataclass
 
 from flywheel.corpus.terms import ENTITY_CATEGORIES, PRIORITY_CATEGORIES, RECORDING
-from flywheel.errors import FlywheelError, Problems
+from flywheel.errors import Problems
 from flywheel.scoring.intervals import Estimate
 from flywheel.scoring.numbers_as_text import counted, listed, missed_of, percent, rate, rows_for_margin
-from flywheel.scoring.score_reading import ScoreReader, pooled
+from flywheel.scoring.scores import Scores, pooled
 
 __all__ = ["GATE_CRITERIA", "Criterion", "GateDecision", "GateSettings", "GateSettingsError", "evaluate_gate"]
 
@@ -111,33 +110,11 @@ class GateDecision:
     criteria: tuple[Criterion, ...]
     advice: str
     priority_categories: tuple[str, ...]
-    priority_ker: Estimate | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """As `gate.json` holds it; `from_dict` is its inverse."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The decision that `to_dict` was called on.
-
-        Raises:
-            FlywheelError: a field is missing or unknown: the file is of another version or was edited.
-        """
-        try:
-            ker = values["priority_ker"]
-            typed = {
-                "criteria": tuple(Criterion(**criterion) for criterion in values["criteria"]),
-                "priority_categories": tuple(values["priority_categories"]),
-                "priority_ker": None if ker is None else Estimate(**ker),
-            }
-            return cls(**{**values, **typed})
-        except (KeyError, TypeError) as error:
-            raise FlywheelError(f"gate: cannot be read ({error}); evaluate the gate again") from error
+    priority_ker: Estimate | None = None
 
 
 def evaluate_gate(
-    scores: Mapping[str, Any],
+    scores: Scores,
     category_rows: Mapping[str, int],
     *,
     cycle: int,
@@ -146,16 +123,13 @@ def evaluate_gate(
     """Whether the model that `scores` are of should be fine-tuned.
 
     Args:
-        scores: content of the baseline's `scores.json`. The KER is that of held-out rows. The
+        scores: the baseline's. The KER is that of held-out rows. The
             pronunciation case is read over all categories: scores do not cross category and source.
         category_rows: clinical rows of the manifest in each entity category; an absent category has none.
         cycle: from 1; the advice for a middling KER depends on it.
         settings: the defaults if None.
-
-    Raises:
-        ScoresError: the scores are not of the shape that scoring writes.
     """
-    evidence = _Evidence(ScoreReader(scores), category_rows, settings or GateSettings())
+    evidence = _Evidence(scores, category_rows, settings or GateSettings())
     criteria = (
         _ker_criterion(evidence),
         _rows_criterion(evidence),
@@ -176,18 +150,18 @@ def evaluate_gate(
 class _Evidence:
     """What the criteria and the advice read."""
 
-    reader: ScoreReader
+    scores: Scores
     category_rows: Mapping[str, int]
     settings: GateSettings
 
     @property
     def ker(self) -> Estimate | None:
-        return self.reader.pooled_ker(_SLICE, self.settings.priority_categories)
+        return self.scores.pooled_ker(_SLICE, self.settings.priority_categories)
 
     @property
     def unmeasured(self) -> str:
         """The priority categories without a held-out row."""
-        measured = self.reader.ker_by(_SLICE, "entity_category")
+        measured = self.scores.ker_by(_SLICE, "entity_category")
         return listed([name for name in self.settings.priority_categories if name not in measured], "or")
 
     @property
@@ -203,7 +177,7 @@ class _Evidence:
 
         How a recording's speaker pronounces a term was neither.
         """
-        sources = self.reader.ker_by(_SLICE, "ipa_source")
+        sources = self.scores.ker_by(_SLICE, "ipa_source")
         return pooled(
             [
                 ker
@@ -238,7 +212,7 @@ class _Evidence:
     def _growth(self, lacking: int, slice_name: str, noun: str) -> str:
         if lacking <= 0:
             return ""
-        rows_of_term = [ker.n for ker in self.reader.ker_by(slice_name, "term").values()]
+        rows_of_term = [ker.n for ker in self.scores.ker_by(slice_name, "term").values()]
         if not rows_of_term:
             return f"{self.kinds('term')}s until there are {counted(lacking, noun)}"
         terms = math.ceil(lacking * len(rows_of_term) / sum(rows_of_term))

@@ -160,31 +160,37 @@ class RunningCommand:
         return b""
 
 
+def _latest(output: bytes) -> str:
+    return words_of(output, lines=1, longest=200)
+
+
 def run_command(
     command: Sequence[str],
     *,
     timeout: Seconds,
     progress: Callable[[str], None] | None = None,
     every: Seconds = PROGRESS_EVERY,
+    summary: Callable[[bytes], str] = _latest,
 ) -> Ended:
     """Run a command to its end.
 
     Args:
         command: the program and its arguments, which anybody on this machine can read: no keys.
         timeout: seconds after which it is stopped.
-        progress: is told every `every` seconds how long it has taken and what it wrote last.
+        progress: is told every `every` seconds how long it has taken, and the summary of what it wrote.
+        summary: of all that it wrote so far, in one line; what it wrote last, if not told otherwise.
     """
     begun = time.monotonic()
     spoken = begun
     output = b""
     with RunningCommand(command, timeout=timeout) as running:
         while not running.finished:
-            output += running.read(1.0)
+            output += running.read(min(1.0, every))
             now = time.monotonic()
             if progress is not None and now - spoken >= every:
                 spoken = now
-                latest = words_of(output, lines=1, longest=200)
-                progress(f"{now - begun:.0f} s" + (f": {latest}" if latest else ""))
+                said = summary(output)
+                progress(f"{now - begun:.0f} s" + (f": {said}" if said else ""))
         return running.ended(output)
 
 

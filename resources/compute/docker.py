@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
 from flywheel.compute.job import TAIL_LINES, ComputeJob, JobOutcome, Seconds
+from resources.compute.docker_command import DockerError, Engine
 from resources.compute.docker_container import HOME, ROOT, Container, DockerOptions
-from resources.compute.docker_service import DockerError, Engine, listening
 from resources.compute.leases import Lease, Leases, TeardownFailed
 from resources.compute.local import lists_gpu
 from resources.compute.settings import Settings, read_options
@@ -50,6 +50,7 @@ class DockerBackend:
         grace: seconds between TERM and KILL.
         keep_failed: leave the workspace of a failed job where it is, and say so in the error.
         pauses: seconds before each further attempt to remove a container.
+        progress_every: seconds between two lines about a pull.
     """
 
     name: ClassVar[str] = "docker"
@@ -61,6 +62,7 @@ class DockerBackend:
     grace: Seconds = 10.0
     keep_failed: bool = False
     pauses: tuple[Seconds, ...] = (0.5, 1.5, 3.0)
+    progress_every: Seconds = 5.0
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -77,8 +79,7 @@ class DockerBackend:
     @property
     def has_accelerator(self) -> bool:
         """Whether its jobs can use a GPU. Raises `DockerError` where that cannot be asked."""
-        with self._engine() as engine:
-            return self._offers_gpu(engine)
+        return self._offers_gpu(Engine(self.options.host).about())
 
     def run(self, job: ComputeJob, outputs_to: Path, on_line: Callable[[str], None]) -> JobOutcome:
         """As `flywheel.compute.job.ComputeBackend.run` says; `DockerError` for whatever Docker refuses.
@@ -86,33 +87,41 @@ class DockerBackend:
         Workspaces that a killed process left behind under `work_root` are removed first.
         """
         check_inputs(job)
-        with self._engine() as engine:
-            image = engine.fetch(self.options.image, on_line)
-            with workspace(self.work_root.absolute(), job.name) as space:
-                self._stage(job, space.folder)
-                last_lines: deque[str] = deque(maxlen=TAIL_LINES)
+        engine = Engine(self.options.host)
+        about = engine.about()
+        image = engine.fetch(self.options.image, on_line, every=self.progress_every)
+        with workspace(self.work_root.absolute(), job.name) as space:
+            self._stage(job, space.folder)
+            last_lines: deque[str] = deque(maxlen=TAIL_LINES)
 
-                def note(line: str) -> None:
-                    last_lines.append(line)
-                    on_line(line)
+            def note(line: str) -> None:
+                last_lines.append(line)
+                on_line(line)
 
-                gpu = job.accelerator and self._offers_gpu(engine)
-                container = Container(self.options, engine, job, space, gpu=gpu, grace=self.grace)
-                started_at = datetime.now(UTC)
-                with self._leased(job, container.name, engine) as lease:
-                    on_line(container.describe())
-                    container.run(image, lease, note)
-                    kept = space.folder if self.keep_failed else None
-                    failure = container.failure(tuple(last_lines), started_at, kept=kept)
-                    if failure is not None:
-                        space.kept = self.keep_failed
-                        raise failure
-                    ending = container.ending()
-                    outputs = {
-                        relative: bring(space.folder / relative, outputs_to / relative)
-                        for relative in job.outputs
-                    }
-                return JobOutcome(0, ending.seconds if ending else 0.0, outputs, started_at)
+            container = Container(
+                self.options,
+                engine,
+                job,
+                space,
+                rootless=any("rootless" in each for each in about.get("SecurityOptions") or ()),
+                gpu=job.accelerator and self._offers_gpu(about),
+                grace=self.grace,
+            )
+            started_at = datetime.now(UTC)
+            with self._leased(job, container.name, engine) as lease:
+                on_line(container.describe())
+                container.run(image, lease, note)
+                kept = space.folder if self.keep_failed else None
+                failure = container.failure(tuple(last_lines), started_at, kept=kept)
+                if failure is not None:
+                    space.kept = self.keep_failed
+                    raise failure
+                ending = container.ending()
+                outputs = {
+                    relative: bring(space.folder / relative, outputs_to / relative)
+                    for relative in job.outputs
+                }
+            return JobOutcome(0, ending.seconds if ending else 0.0, outputs, started_at)
 
     def teardown(self, lease: Lease) -> None:
         """Kill and remove the container of a lease; one that is not there is gone.
@@ -121,8 +130,7 @@ class DockerBackend:
         """
         for pause in (*self.pauses, None):
             try:
-                with Engine(self._host_of(lease)) as engine:
-                    engine.remove(lease.resource, _REMOVAL)
+                self._engine_of(lease).remove(lease.resource, _REMOVAL)
                 return
             except DockerError as error:
                 if pause is None:
@@ -132,9 +140,9 @@ class DockerBackend:
     def readiness(self) -> tuple[Finding, ...]:
         """What is there and what is missing. Starts nothing."""
         try:
-            with Engine(self.options.host, patience=_LOOK) as engine:
-                about = engine.about()
-                image = engine.image(self.options.image)
+            engine = Engine(self.options.host, patience=_LOOK)
+            about = engine.about()
+            image = engine.image(self.options.image)
         except DockerError as error:
             return (Finding("daemon", False, str(error)),)
         name = self.options.image
@@ -162,17 +170,16 @@ class DockerBackend:
             return Finding("GPU", True, f"{missing}: jobs run on the CPU")
         return Finding("GPU", False, missing)
 
-    def _engine(self) -> Engine:
-        return Engine(self.options.host)
-
-    def _host_of(self, lease: Lease) -> str:
+    def _engine_of(self, lease: Lease) -> Engine:
         """Where the lease's container is, which a sweep with other options must not miss."""
-        noted = str(lease.details.get("host", ""))
-        return self.options.host if noted in ("", listening(self.options.host)) else noted
+        engine = Engine(self.options.host)
+        noted = str(lease.details.get("host", engine.host))
+        # Named only where it must be: a context knows more of its engine than the host, such as its keys.
+        return engine if noted == engine.host else Engine(noted)
 
-    def _offers_gpu(self, engine: Engine) -> bool:
+    def _offers_gpu(self, about: Mapping[str, Any]) -> bool:
         if self.options.gpus == "auto":
-            return _why_no_gpu(engine.about()) is None
+            return _why_no_gpu(about) is None
         return self.options.gpus == "all"
 
     def _stage(self, job: ComputeJob, folder: Path) -> None:

@@ -1,27 +1,28 @@
 """One job's container: how it is made, its lines while it runs, and what it ended by."""
 
+import csv
+import io
+import json
 import os
 import secrets
-import select
 import signal
-import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from flywheel.compute.job import ComputeJob, JobError, JobFailed, JobTimedOut, LineSplitter, Seconds
+from flywheel.compute.job import ComputeJob, JobFailed, JobTimedOut, Seconds
 from flywheel.compute.programs import runner
-from flywheel.errors import Problems
-from resources.compute.docker_service import DockerError, Engine
+from flywheel.errors import FlywheelError, Problems
+from resources.compute.docker_command import Attached, DockerError, Engine
 from resources.compute.leases import Lease
 from resources.compute.shipment import FOLDER, Ending, StageInFailed, missing_outputs, runner_environment
 from resources.compute.workspace import Workspace
 
-__all__ = ["HOME", "ROOT", "Container", "DockerOptions", "Lines", "Wire"]
+__all__ = ["HOME", "ROOT", "Container", "DockerOptions"]
 
 ROOT: Final = PurePosixPath("/workspace")
 """Where a container sees its job's workspace."""
@@ -30,6 +31,8 @@ _TEMPORARY: Final = PurePosixPath("/tmp")
 _GPUS: Final = ("auto", "all", "none")
 _QUIET: Final[Seconds] = 5.0
 """After so long without a line it is asked whether the job still runs."""
+_OVER: Final = (None, "exited", "dead", "removing")
+"""Statuses of a container that has ended; None of one that is gone."""
 _MARGIN: Final[Seconds] = 30.0
 """How much longer than its own limits the runner may take before it is given up."""
 
@@ -48,7 +51,8 @@ class DockerOptions:
         network: of jobs that need one; empty for ``bridge``. Others have none.
         user: ``uid:gid`` that jobs run as, who must be able to write to the workspace; empty for this process's
             own, so that what they write is ours.
-        host: where the engine listens; empty for ``DOCKER_HOST``, or else the usual socket.
+        host: where the engine listens, as for `docker --host`; empty for what the command uses by itself:
+            ``DOCKER_HOST``, or else its context.
     """
 
     image: str = "nvcr.io/nvidia/nemo:25.11.01"
@@ -87,6 +91,7 @@ class Container:
     Args:
         options: how it is made.
         engine: that makes it.
+        rootless: whether that engine is one without root.
         job, space: what it runs, and the folders it runs in.
         gpu: whether it gets the GPUs.
         grace: seconds between TERM and KILL.
@@ -99,6 +104,7 @@ class Container:
         job: ComputeJob,
         space: Workspace,
         *,
+        rootless: bool,
         gpu: bool,
         grace: Seconds,
     ) -> None:
@@ -114,10 +120,8 @@ class Container:
         self._lost = False
         self._network = (options.network or "bridge") if job.network else "none"
         # Of a rootless engine, user 0 inside is the user who runs it.
-        rootless = any("rootless" in each for each in engine.about().get("SecurityOptions") or ())
-        own = "0:0" if rootless else f"{os.getuid()}:{os.getgid()}"
-        self._user = options.user or own
-        self._groups = [] if rootless or options.user else [str(group) for group in os.getgroups()]
+        self._user = options.user or ("0:0" if rootless else f"{os.getuid()}:{os.getgid()}")
+        self._groups = () if rootless or options.user else os.getgroups()
 
     def describe(self) -> str:
         """A line for the log."""
@@ -128,20 +132,18 @@ class Container:
 
     def run(self, image: Mapping[str, Any], lease: Lease, note: Callable[[str], None]) -> None:
         """Create, start, pass the lines on, and come back once the job has ended or was told to."""
-        container = self._create(image, lease)
-        # Before the start, so that no line is missed and no moment exists in which nobody holds the input.
-        wire = Wire(self._engine.attach(container))
+        self._create(lease)
+        attached = self._engine.start(self.name, self._variables(image))
         try:
-            self._engine.start(container)
-            self._follow(wire, note)
+            self._follow(attached, note)
         finally:
-            self._settle(wire)
+            self._settle(attached)
 
     def ending(self) -> Ending | None:
         """What the runner noted; None where it could not."""
         return Ending.read(self._runner.ending)
 
-    def failure(self, lines: tuple[str, ...], since: datetime, *, kept: Path | None) -> JobError | None:
+    def failure(self, lines: tuple[str, ...], since: datetime, *, kept: Path | None) -> FlywheelError | None:
         """The error that the ending is; None where all is well and every output is there.
 
         Args:
@@ -163,53 +165,57 @@ class Container:
             words = self._engine.last_words(self.name, since.timestamp())
         except DockerError as error:
             return JobFailed(job, exit_code, (*lines, f"docker: {error}"), kept=kept)
+        if ended is None and not words.started:
+            return self._engine.refusal("starting the container", " | ".join(lines))
         return JobFailed(job, exit_code or words.exit_code, (*lines, *words.lines), kept=kept)
 
-    def _create(self, image: Mapping[str, Any], lease: Lease) -> str:
-        from docker.types import DeviceRequest, LogConfig, Mount
-
-        own = ((str(self._space.folder), str(ROOT)), (str(self._space.temporary), str(_TEMPORARY)))
-        # Mounts of this kind are refused where their source is missing; the older kind makes it, as root.
-        mounts = [Mount(there, here, type="bind") for here, there in own]
-        mounts += [Mount(there, here, type="bind", read_only=True) for here, there in self._options.folders]
-        gpus = [DeviceRequest(count=-1, capabilities=[["gpu"]])] if self._gpu else []
+    def _create(self, lease: Lease) -> None:
+        # Of this kind, mounts are refused where their source is missing; the older kind makes it, as root.
+        mounts = [
+            _mount(f"source={self._space.folder}", f"target={ROOT}"),
+            _mount(f"source={self._space.temporary}", f"target={_TEMPORARY}"),
+            *(
+                _mount(f"source={here}", f"target={there}", "readonly")
+                for here, there in self._options.folders
+            ),
+        ]
         try:
-            return self._engine.create(
+            self._engine.create(
+                *("--name", self.name, "--label", f"flywheel.lease={lease.id}"),
+                # Gone with its end. Fetched already, with words about how far that is.
+                *("--rm", "--pull", "never"),
+                # Open, and closed for good with the first connection that is attached to it.
+                "--interactive",
+                *(word for each in mounts for word in ("--mount", each)),
+                *("--workdir", str(ROOT)),
+                *(word for name, value in self._environment() for word in ("--env", f"{name}={value}")),
+                *("--user", self._user),
+                *(word for each in self._groups for word in ("--group-add", str(each))),
+                *("--network", self._network, "--shm-size", self._options.shm_size),
+                *(("--gpus", "all") if self._gpu else ()),
+                # Lines come to the command that is attached; kept by the engine they would outlive what is in them.
+                *("--log-driver", "none"),
+                # Where SELinux rules, a job may else not read its own workspace, whose files are also ours.
+                *("--security-opt", "no-new-privileges", "--security-opt", "label=disable"),
                 self._options.image,
-                command=[
+                *(
                     self._options.python,
                     "-m",
                     "flywheel.compute.programs.runner",
                     "run",
                     str(ROOT),
                     "--lifeline",
-                ],
-                name=self.name,
-                labels={"flywheel.lease": lease.id},
-                environment=self._environment(image),
-                working_dir=str(ROOT),
-                mounts=mounts,
-                user=self._user,
-                group_add=self._groups,
-                network_mode=self._network,
-                device_requests=gpus,
-                shm_size=self._options.shm_size,
-                # Open, and closed for good with the first connection that is attached to it.
-                stdin_open=True,
-                auto_remove=True,
-                # Lines come over the wire; kept by the engine they would outlive what may be in them.
-                log_config=LogConfig(type="none"),
-                # Where SELinux rules, a job may else not read its own workspace, whose files are also ours.
-                security_opt=["no-new-privileges", "label=disable"],
+                ),
             )
         except DockerError as error:
             if "no space left" in str(error).lower():
                 raise StageInFailed(self._job, str(error)) from error
             raise
 
-    def _environment(self, image: Mapping[str, Any]) -> dict[str, str]:
-        own = runner_environment(ROOT)
-        environment = own | {"HOME": str(HOME), "TMPDIR": str(_TEMPORARY), "LANG": "C.UTF-8"}
+    def _environment(self) -> Iterable[tuple[str, str]]:
+        """The container's own variables, which anybody on this machine can read on a command line."""
+        environment = runner_environment(ROOT)
+        environment |= {"HOME": str(HOME), "TMPDIR": str(_TEMPORARY), "LANG": "C.UTF-8"}
         # Of our user the image has no record, and programs that ask for its name would fail.
         environment |= {"USER": "flywheel", "LOGNAME": "flywheel"}
         if not self._gpu:
@@ -217,112 +223,57 @@ class Container:
         elif "CUDA_VISIBLE_DEVICES" in os.environ:
             # A machine's scheduler gave us these and nobody else's.
             environment["CUDA_VISIBLE_DEVICES"] = os.environ["CUDA_VISIBLE_DEVICES"]
-        environment |= self._job.environment
-        of_image = dict(each.partition("=")[::2] for each in image.get("Config", {}).get("Env") or ())
-        paths = (own["PYTHONPATH"], self._job.environment.get("PYTHONPATH"), of_image.get("PYTHONPATH"))
-        environment["PYTHONPATH"] = ":".join(filter(None, paths))
-        return environment
+        return environment.items()
 
-    def _follow(self, wire: "Wire", note: Callable[[str], None]) -> None:
+    def _variables(self, image: Mapping[str, Any]) -> bytes:
+        """The job's variables, as the runner reads them: keys are in no file, command line or engine's record."""
+        of_image = dict(each.partition("=")[::2] for each in image.get("Config", {}).get("Env") or ())
+        paths = (
+            runner_environment(ROOT)["PYTHONPATH"],
+            self._job.environment.get("PYTHONPATH"),
+            of_image.get("PYTHONPATH"),
+        )
+        variables = {**self._job.environment, "PYTHONPATH": ":".join(filter(None, paths))}
+        return json.dumps(variables).encode() + b"\n"
+
+    def _follow(self, attached: Attached, note: Callable[[str], None]) -> None:
         """Pass lines on until the container has ended."""
-        lines = Lines()
         until = time.monotonic() + self._job.timeout + self._grace + _MARGIN
-        while True:
-            data = wire.read(min(_QUIET, until - time.monotonic()))
-            if data:
-                for line in lines.feed(data):
-                    note(line)
-            elif data is not None:
-                break
-            elif self._runner.ending.exists() or self._engine.status(self.name) != "running":
-                break  # ended, although the engine has not closed the wire
+        while not attached.ended:
+            lines = attached.lines(min(_QUIET, until - time.monotonic()))
+            for line in lines or ():
+                note(line)
             if time.monotonic() >= until:
                 self._overdue = True
                 break
-        for line in lines.close():
-            note(line)
+            if lines is None and self._is_over():
+                break  # although nothing closed the connection
         self._lost = not self._overdue and not self._runner.ending.exists() and self._runner.has_runner()
 
-    def _settle(self, wire: "Wire") -> None:
-        """Tell a job that has not ended to end, and give it its grace."""
+    def _is_over(self) -> bool:
+        return self._runner.ending.exists() or self._engine.status(self.name) in _OVER
+
+    def _settle(self, attached: Attached) -> None:
+        """Tell a job that has not ended to end, and give it its grace; what it says is dropped."""
         deadline = time.monotonic() + self._grace + _MARGIN
         try:
             if not self._runner.ending.exists():
                 # Read by the runner itself, where the engine does not answer any more.
                 with suppress(OSError):
                     self._runner.stop.touch()
-            wire.end_input()
+            attached.end_input()
             with suppress(DockerError):
-                while self._writes(wire, deadline):
-                    pass
+                while not attached.ended and time.monotonic() < deadline:
+                    if attached.lines(1.0) is None and self._is_over():
+                        break
             while self._runner.has_runner() and time.monotonic() < deadline:
                 time.sleep(0.05)
         finally:
-            wire.close()
-
-    def _writes(self, wire: "Wire", deadline: float) -> bool:
-        """Whether the container still has something to say, or lives; what it says is dropped."""
-        data = wire.read(min(1.0, deadline - time.monotonic()))
-        if data is None:
-            return time.monotonic() < deadline and self._engine.status(self.name) == "running"
-        return bool(data)
+            attached.close()
 
 
-class Wire:
-    """The standard streams of a container: what it writes, and the input whose end tells it to stop.
-
-    The kernel closes it when this process dies, however it dies.
-    """
-
-    def __init__(self, attached: Any) -> None:
-        self._attached = attached  # kept, for its collection would close the connection
-        self._socket: socket.socket = getattr(attached, "_sock", attached)
-        self._socket.settimeout(None)
-
-    def read(self, within: Seconds) -> bytes | None:
-        """What comes next; nothing at the end; None where nothing comes in time."""
-        readable, _, _ = select.select([self._socket], [], [], max(0.0, within))
-        if not readable:
-            return None
-        try:
-            return self._socket.recv(65536)
-        except ConnectionError:
-            return b""
-
-    def end_input(self) -> None:
-        """Close the container's standard input."""
-        with suppress(OSError):  # the other end may be gone, which is as good
-            self._socket.shutdown(socket.SHUT_WR)
-
-    def close(self) -> None:
-        """Let go of the connection."""
-        self.end_input()
-        self._attached.close()
-        self._socket.close()
-
-
-class Lines:
-    """Lines of a container's output, which comes in frames of 8 bytes (stream, 3 x 0, size as 4 bytes) and content.
-
-    Standard output and standard error each have lines of their own, so that one does not cut the other's.
-    """
-
-    def __init__(self) -> None:
-        self._waiting = bytearray()
-        self._streams = {1: LineSplitter(), 2: LineSplitter()}
-
-    def feed(self, data: bytes) -> list[str]:
-        """The lines that `data` completes."""
-        self._waiting += data
-        lines: list[str] = []
-        while len(self._waiting) >= 8:
-            end = 8 + int.from_bytes(self._waiting[4:8], "big")
-            if len(self._waiting) < end:
-                break
-            lines += self._streams[2 if self._waiting[0] == 2 else 1].feed(bytes(self._waiting[8:end]))
-            del self._waiting[:end]
-        return lines
-
-    def close(self) -> list[str]:
-        """The last lines, if they were not ended."""
-        return [line for splitter in self._streams.values() for line in splitter.close()]
+def _mount(*fields: str) -> str:
+    """The value of ``--mount``, which is a line of CSV, since paths may hold commas."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(("type=bind", *fields))
+    return line.getvalue()

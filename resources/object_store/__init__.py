@@ -28,7 +28,7 @@ def readiness(bucket: str = "", endpoint: str = "") -> tuple[Finding, ...]:
         store.put(path, content)
         try:
             store.listed(path)
-            same = b"".join(store.read(path, len(content))) == content
+            same = store.get(path)[0] == content
         finally:
             store.delete(path)
     except FlywheelError as error:

@@ -1,31 +1,31 @@
 """A bucket: its objects by name, and what goes wrong with it in plain words.
 
 Nothing here asks a service for more than all of them offer: no access lists, and none of the newer checksum headers,
-which some refuse (Backblaze) and some keep for parts only (R2). What is sent goes with its MD5, by which the service
-itself refuses what was damaged on the way; what an object should hold stands beside it as its SHA-256.
+which some refuse (Backblaze) and some keep for parts only (R2). What is sent is signed with its SHA-256, by which the
+service itself refuses what was damaged on the way; what an object should hold stands beside it as its SHA-256.
 """
 
-import base64
 import hashlib
 import logging
-import time
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final
 
 from flywheel.errors import FlywheelError
 from resources.object_store.options import BUCKET_VARIABLE, ENDPOINT_VARIABLE, BucketOptions, Seconds
 
-__all__ = ["DAMAGED", "Bucket", "Gone", "Mismatch", "StoreError", "Stored", "connect", "md5_of"]
+__all__ = ["DAMAGED", "SHA256", "Bucket", "Gone", "Mismatch", "StoreError", "Stored", "connect"]
 
+ATTEMPTS_VARIABLE: Final = "AWS_MAX_ATTEMPTS"
+"""boto3's own; how often each part of a transfer is tried."""
+_TRANSFER_ATTEMPTS: Final = 9
+"""In boto3's mode `legacy` the pauses between them come to two minutes, four at most. In its newer mode they would come
+to seconds, and a large file that is given up is sent from its beginning again."""
 _PATIENCE: Final[Seconds] = 60.0
-_SHA256: Final = "sha256"
+SHA256: Final = "sha256"
 """The name of the metadata that holds an object's SHA-256."""
-_CHUNK: Final = 1024 * 1024
-_STALLS: Final = 2
-"""After so many requests in a row that bring no byte, each tried several times, a download is given up."""
 _REFUSED: Final = {
     "AccessDenied": "this key may not do that here",
     "AllAccessDisabled": "this key may not do that here",
@@ -70,11 +70,6 @@ class Stored:
     sha256: str = ""
 
 
-def md5_of(content: bytes) -> bytes:
-    """The digest by which a service checks what it is sent."""
-    return hashlib.md5(content, usedforsecurity=False).digest()
-
-
 @dataclass(frozen=True, slots=True)
 class Bucket:
     """The objects of a bucket, named by their path below its prefix.
@@ -82,10 +77,12 @@ class Bucket:
     Args:
         options: which bucket.
         client: boto3's, which may be used by several threads at once.
+        patient_client: the same for transfers, which wait for a line that is down for a minute.
     """
 
     options: BucketOptions
     client: Any
+    patient_client: Any
 
     def key(self, path: str) -> str:
         """The whole name of the object at `path`."""
@@ -103,9 +100,12 @@ class Bucket:
         """The object at `path`, or None where there is none."""
         try:
             with self.explained(f"look at {self.url(path)}"):
-                return _described(self.client.head_object(**self.at(path)))
+                answer = self.client.head_object(**self.at(path))
         except Gone:
             return None
+        return Stored(
+            answer["ContentLength"], _bare(answer["ETag"]), answer.get("Metadata", {}).get(SHA256, "")
+        )
 
     def listed(self, below: str) -> dict[str, Stored]:
         """All objects whose path begins with `below`, by path; without their SHA-256."""
@@ -118,63 +118,18 @@ class Bucket:
                     found[each["Key"][start:]] = Stored(each["Size"], _bare(each["ETag"]))
         return found
 
-    def put(self, path: str, content: bytes) -> Stored:
-        """Send `content` in one piece; it is there whole or not at all."""
+    def put(self, path: str, content: bytes) -> str:
+        """Send `content` in one piece, so that it is there whole or not at all; returns its SHA-256."""
         sha256 = hashlib.sha256(content).hexdigest()
         with self.explained(f"send {self.url(path)}"):
-            answer = self.client.put_object(
-                **self.at(path), Body=content, ContentMD5=_base64(md5_of(content)), Metadata={_SHA256: sha256}
-            )
-        return Stored(len(content), _bare(answer["ETag"]), sha256)
+            self.client.put_object(**self.at(path), Body=content, Metadata={SHA256: sha256})
+        return sha256
 
-    def put_part(self, path: str, upload_id: str, number: int, content: bytes) -> str:
-        """Send a part of a large object; returns its ETag."""
-        with self.explained(f"send part {number} of {self.url(path)}"):
-            answer = self.client.upload_part(
-                **self.at(path),
-                UploadId=upload_id,
-                PartNumber=number,
-                Body=content,
-                ContentMD5=_base64(md5_of(content)),
-            )
-        return _bare(answer["ETag"])
-
-    def begin_upload(self, path: str, sha256: str) -> str:
-        """Begin to send a large object in parts; returns the upload's id."""
-        with self.explained(f"send {self.url(path)}"):
-            answer = self.client.create_multipart_upload(**self.at(path), Metadata={_SHA256: sha256})
-        return str(answer["UploadId"])
-
-    def read(self, path: str, size: int, start: int = 0) -> Iterator[bytes]:
-        """The bytes of an object from `start` on, in pieces. A connection that is cut is taken up where it was.
-
-        Raises `Mismatch` where the object has not `size` bytes, `Gone` where there is none, and `StoreError` where the
-        service cannot be reached any more or the object is exchanged meanwhile.
-        """
-        at, stalls, etag = start, 0, ""
-        while True:
-            progress = at
-            try:
-                with self.explained(f"fetch {self.url(path)}"):
-                    asked = {"Range": f"bytes={at}-"} if at else {}
-                    asked |= {"IfMatch": etag} if etag else {}
-                    answer = self.client.get_object(**self.at(path), **asked)
-                    etag = answer["ETag"]
-                    if at + answer["ContentLength"] != size:
-                        found = at + answer["ContentLength"]
-                        raise Mismatch(
-                            f"{self.url(path)}: found {found} bytes; it should be {size}. {DAMAGED}"
-                        )
-                    for chunk in iter(partial(answer["Body"].read, _CHUNK), b""):
-                        at += len(chunk)
-                        yield chunk
-                    if at == size:
-                        return
-            except _Cut as error:
-                stalls = 0 if at > progress else stalls + 1
-                if stalls >= _STALLS:
-                    raise StoreError(str(error)) from None
-                time.sleep(min(0.25 * 2**stalls, 5.0))
+    def get(self, path: str) -> tuple[bytes, str]:
+        """A small object: its content, and the SHA-256 that it was sent with, empty where none was."""
+        with self.explained(f"fetch {self.url(path)}"):
+            answer = self.client.get_object(**self.at(path))
+            return answer["Body"].read(), answer.get("Metadata", {}).get(SHA256, "")
 
     def delete(self, path: str) -> None:
         """Remove an object; one that is not there is no error."""
@@ -194,18 +149,23 @@ class Bucket:
             HTTPClientError,
             IncompleteReadError,
         )
+        from s3transfer.exceptions import RetriesExceededError, S3DownloadFailedError, S3ValidationError
         from urllib3.exceptions import HTTPError
 
+        cuts = (ConnectionError, HTTPClientError, HTTPError, IncompleteReadError, RetriesExceededError)
         try:
             yield
         except ClientError as error:
             raise self._refusal(doing, error.response) from None
-        except (ConnectionError, HTTPClientError, HTTPError, IncompleteReadError) as error:
+        except cuts as error:
             service = self.options.endpoint or "Amazon S3"
-            raise _Cut(
+            raise StoreError(
                 f"could not {doing}: {service} did not answer, or broke off ({type(error).__name__}). Check the "
-                f"network and {ENDPOINT_VARIABLE}; what was sent or fetched is not sent or fetched again"
+                f"network and {ENDPOINT_VARIABLE}; {ATTEMPTS_VARIABLE} says how often each part is tried. Files that "
+                "were sent or fetched whole are not sent or fetched again"
             ) from None
+        except (S3DownloadFailedError, S3ValidationError):
+            raise StoreError(f"could not {doing}: {_EXCHANGED}") from None
         except BotoCoreError as error:
             raise StoreError(f"could not {doing}: {type(error).__name__}{_KEYS_ADVICE}") from None
 
@@ -220,17 +180,14 @@ class Bucket:
         if code in ("NoSuchKey", "NoSuchUpload", "404") or status == 404:
             return Gone(f"could not {doing}: it is not there")
         if code == "PreconditionFailed" or status == 412:
-            return StoreError(f"could not {doing}: it was exchanged for something else; push or pull again")
+            return StoreError(f"could not {doing}: {_EXCHANGED}")
         if code in _REFUSED or status in (401, 403):
             why = _REFUSED.get(code, "the key is refused, or may not do that here")
             return StoreError(f"could not {doing}: {why} ({code or status}){_KEYS_ADVICE}")
         return StoreError(f"could not {doing}: the service answered {code or 'nothing readable'} ({status})")
 
 
-class _Cut(StoreError):
-    """A connection that could not be made or broke off."""
-
-
+_EXCHANGED: Final = "it was exchanged for something else meanwhile; push or pull again"
 _KEYS_ADVICE: Final = "; check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
 
 
@@ -240,7 +197,7 @@ def connect(options: BucketOptions, *, patience: Seconds = _PATIENCE, attempts: 
     Args:
         options: which bucket.
         patience: seconds without a byte after which a connection is given up.
-        attempts: how often a request is tried, the first one included.
+        attempts: how often a request is tried that is none of a transfer's, the first time included.
 
     Raises:
         StoreError: there are no keys, or they cannot be keys.
@@ -251,27 +208,36 @@ def connect(options: BucketOptions, *, patience: Seconds = _PATIENCE, attempts: 
 
     # At the level DEBUG it logs headers, a session's token among them.
     logging.getLogger("botocore").setLevel(logging.WARNING)
-    try:
-        session = boto3.Session()
-        _check_keys(session)
-        client = session.client(
+
+    def client(retries: dict[str, Any]) -> Any:
+        return session.client(
             "s3",
             region_name=session.region_name or "us-east-1",  # which R2 takes for its own `auto`
             endpoint_url=options.endpoint or None,
             config=Config(
                 connect_timeout=min(patience, 10.0),
                 read_timeout=patience,
-                retries={"total_max_attempts": attempts, "mode": "standard"},
+                retries=retries,
                 max_pool_connections=2 * options.threads,
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
-                # A bucket of one's own service seldom has a host name of its own.
-                s3={"addressing_style": "path" if options.endpoint else "auto"},
+                s3={
+                    # A bucket of one's own service seldom has a host name of its own.
+                    "addressing_style": "path" if options.endpoint else "auto",
+                    "payload_signing_enabled": True,
+                },
             ),
         )
+
+    chosen = os.environ.get(ATTEMPTS_VARIABLE)
+    patient = {} if chosen else {"total_max_attempts": _TRANSFER_ATTEMPTS}
+    try:
+        session = boto3.Session()
+        _check_keys(session)
+        looks = client({"mode": "standard", "total_max_attempts": attempts})
+        return Bucket(options, looks, client({"mode": "legacy", **patient}))
     except BotoCoreError as error:
         raise StoreError(f"{options.url}: {type(error).__name__}{_KEYS_ADVICE}") from None
-    return Bucket(options, client)
 
 
 def _check_keys(session: Any) -> None:
@@ -287,14 +253,6 @@ def _check_keys(session: Any) -> None:
     ):
         if not value or not value.isascii() or not value.isprintable() or " " in value:
             raise StoreError(f"{name}: empty, or holds white space or another character that no key has")
-
-
-def _described(answer: dict[str, Any]) -> Stored:
-    return Stored(answer["ContentLength"], _bare(answer["ETag"]), answer.get("Metadata", {}).get(_SHA256, ""))
-
-
-def _base64(digest: bytes) -> str:
-    return base64.b64encode(digest).decode("ascii")
 
 
 def _bare(etag: str) -> str:

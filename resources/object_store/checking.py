@@ -1,18 +1,17 @@
 """Whether the bucket holds what was pushed; and room on this machine, once it does."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from flywheel.errors import Problems
-from flywheel.files.atomic import read_jsonl, sha256_of_file
+from flywheel.files.atomic import read_jsonl
 from resources.data_folder import DataFolder
-from resources.object_store.bucket import Bucket, Gone, Mismatch
-from resources.object_store.downloads import prove, remove_proved
-from resources.object_store.index import IndexEntry, read_index
-from resources.object_store.progress import Log, Progress, in_threads
+from resources.object_store.bucket import Bucket
+from resources.object_store.index import read_index
+from resources.object_store.progress import Log, Progress
 from resources.object_store.pulling import whole_index
+from resources.object_store.transfers import proved
 
 __all__ = ["Freed", "Verified", "free", "verify"]
 
@@ -42,18 +41,12 @@ def verify(bucket: Bucket, cycle: str, log: Log) -> Verified:
 
     Raises `Problems` with every object that is missing or another one, `StoreError` where there is no whole copy.
     """
-    objects = {entry.key: entry for entry in whole_index(bucket, cycle).files}
-    total = sum(entry.size for entry in objects.values())
+    wanted = {entry.key: entry.wanted for entry in whole_index(bucket, cycle).files}
+    total = sum(each.size for each in wanted.values())
     progress = Progress(log, "read back", total)
-
-    def wrong(entry: IndexEntry) -> str:
-        return _said(
-            lambda: prove(bucket, entry.key, size=entry.size, content=entry.sha256, on_bytes=progress.add)
-        )
-
-    said = in_threads(bucket.options.threads, (partial(wrong, entry) for entry in objects.values()))
-    _raise_any(f"{cycle} in {bucket.options.url}", said)
-    return Verified(len(objects), total)
+    wrong = [str(error) for _, error in proved(bucket, wanted.values(), on_bytes=progress.add) if error]
+    _raise_any(f"{cycle} in {bucket.options.url}", wrong)
+    return Verified(len(wanted), total)
 
 
 def free(bucket: Bucket, data: DataFolder, cycle: str, log: Log) -> Freed:
@@ -68,23 +61,22 @@ def free(bucket: Bucket, data: DataFolder, cycle: str, log: Log) -> Freed:
     audio = [entry for entry in whole_index(bucket, cycle).files if entry.path.startswith(_AUDIO)]
     here = [entry for entry in audio if (data.path / entry.path).is_file()]
     needed = _needed_elsewhere(bucket, data, cycle)
-    removable = [entry for entry in here if entry.path not in needed]
-    progress = Progress(log, "read back", sum(entry.size for entry in removable))
+    files = {entry.wanted: data.path / entry.path for entry in here if entry.path not in needed}
+    progress = Progress(log, "read back", sum(each.size for each in files))
+    wrong: list[str] = []
     sizes: list[int] = []
-
-    def remove(entry: IndexEntry) -> str:
-        return _said(lambda: sizes.append(_removed(bucket, data.path / entry.path, entry, progress)))
-
-    said = in_threads(bucket.options.threads, (partial(remove, entry) for entry in removable))
+    for wanted, error in proved(bucket, files, on_bytes=progress.add):
+        local = files[wanted]
+        if error:
+            wrong.append(f"{error}. {local} is kept")
+        elif not wanted.is_in(local):
+            wrong.append(f"{local}: is another recording than {bucket.url(wanted.key)}, and is kept")
+        else:
+            local.unlink()
+            sizes.append(wanted.size)
     log(f"{len(sizes)} files are removed here")
-    _raise_any(f"{cycle} in {bucket.options.url}", said)
-    return Freed(len(sizes), sum(sizes), len(here) - len(removable))
-
-
-def _removed(bucket: Bucket, local: Path, entry: IndexEntry, progress: Progress) -> int:
-    if sha256_of_file(local) != entry.sha256:
-        raise Mismatch(f"{local}: is another recording than {bucket.url(entry.key)}, and is kept")
-    return remove_proved(bucket, entry.key, local, on_bytes=progress.add)
+    _raise_any(f"{cycle} in {bucket.options.url}", wrong)
+    return Freed(len(sizes), sum(sizes), len(here) - len(files))
 
 
 def _needed_elsewhere(bucket: Bucket, data: DataFolder, cycle: str) -> set[str]:
@@ -100,16 +92,7 @@ def _needed_elsewhere(bucket: Bucket, data: DataFolder, cycle: str) -> set[str]:
     return needed
 
 
-def _said(work: Callable[[], object]) -> str:
-    """What is wrong with one object; empty where nothing is. A bucket that cannot be used ends everything."""
-    try:
-        work()
-    except (Gone, Mismatch) as error:
-        return str(error)
-    return ""
-
-
-def _raise_any(subject: str, said: Iterable[str]) -> None:
-    if wrong := sorted(filter(None, said)):
+def _raise_any(subject: str, wrong: Sequence[str]) -> None:
+    if wrong:
         more = [f"and {len(wrong) - _SHOWN} more"] if len(wrong) > _SHOWN else []
-        raise Problems(subject, [*wrong[:_SHOWN], *more])
+        raise Problems(subject, [*sorted(wrong)[:_SHOWN], *more])

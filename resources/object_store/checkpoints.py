@@ -16,10 +16,9 @@ from typing import Final
 
 from flywheel.errors import FlywheelError
 from resources.object_store.bucket import Bucket
-from resources.object_store.downloads import remove_proved
 from resources.object_store.options import Seconds
 from resources.object_store.progress import Log
-from resources.object_store.uploads import UploadStopped, upload
+from resources.object_store.transfers import Outgoing, TransferStopped, Wanted, proved, send
 
 __all__ = ["Watcher", "removable", "watching"]
 
@@ -52,7 +51,6 @@ class Watcher:
         folder: below which they appear.
         bucket: where to.
         prefix: of the objects' paths, e.g. ``checkpoints/cycle1``.
-        notes: the folder where uploads that are under way are noted.
         log: takes a line; from a thread of the watcher's own.
         interval: seconds between two looks.
         rest: seconds for which a file must not have changed.
@@ -62,7 +60,6 @@ class Watcher:
     folder: Path
     bucket: Bucket
     prefix: str
-    notes: Path
     log: Log
     interval: Seconds = 5.0
     rest: Seconds = 10.0
@@ -70,7 +67,7 @@ class Watcher:
     _stop: threading.Event = field(default_factory=threading.Event)
     _ignored: frozenset[Path] = frozenset()
     _seen: dict[Path, tuple[tuple[int, int], float]] = field(default_factory=dict)
-    _sent: dict[Path, tuple[tuple[int, int], str]] = field(default_factory=dict)
+    _sent: dict[Path, Outgoing] = field(default_factory=dict)
     _out: bool = False
 
     def run(self) -> None:
@@ -81,7 +78,7 @@ class Watcher:
                 if self._out:
                     self._out = False
                     self.log("checkpoints: the bucket can be used again")
-            except UploadStopped:
+            except TransferStopped:
                 return
             except (FlywheelError, OSError) as error:
                 if not self._out:
@@ -91,7 +88,7 @@ class Watcher:
             self._stop.wait(self.interval)
 
     def stop(self) -> None:
-        """End `run` soon: an upload ends after the part that is being sent, and what it sent is removed."""
+        """End `run` soon: an upload ends within the part that is being sent, and what it sent is removed."""
         self._stop.set()
 
     def look(self) -> None:
@@ -125,27 +122,28 @@ class Watcher:
         return now - since >= self.rest
 
     def _send(self, path: Path) -> None:
-        state = _state(path)
-        if state is None or self._sent.get(path, (None, ""))[0] == state:
+        sent = self._sent.get(path)
+        if sent is not None and _state(path) in (None, (sent.size, sent.modified_ns)):
             return
-        name = f"{self.prefix}/{path.name}"
         try:
-            upload(self.bucket, name, path, self.notes, stop=self._stop)
+            file = Outgoing.of(f"{self.prefix}/{path.name}", path)
+            send(self.bucket, [file], stop=self._stop)
         except FileNotFoundError:
             return  # the trainer has a better one, and removed it
-        self._sent[path] = state, name
-        self.log(f"checkpoint {self.bucket.url(name)}: {state[0]} bytes")
+        self._sent[path] = file
+        self.log(f"checkpoint {self.bucket.url(file.key)}: {file.size} bytes")
 
     def _remove(self, path: Path) -> None:
-        state, name = self._sent.get(path, (None, ""))
-        if state is None or state != _state(path):
+        sent = self._sent.get(path)
+        if sent is None or _state(path) != (sent.size, sent.modified_ns):
             return
-        size = remove_proved(self.bucket, name, path, on_bytes=self._check_stop)
-        self.log(f"{path} is removed: {size} bytes, read back from {self.bucket.url(name)}")
-
-    def _check_stop(self, _count: int) -> None:
-        if self._stop.is_set():
-            raise UploadStopped(f"{self.folder}: the checks of checkpoints were stopped")
+        wanted = Wanted(sent.key, sent.size, sent.sha256)
+        for _, error in proved(self.bucket, [wanted], stop=self._stop):
+            if error:
+                raise type(error)(f"{error}. {path} is kept")
+        if wanted.is_in(path):
+            path.unlink()
+            self.log(f"{path} is removed: {sent.size} bytes, read back from {self.bucket.url(sent.key)}")
 
 
 def _state(path: Path) -> tuple[int, int] | None:

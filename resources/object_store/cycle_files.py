@@ -12,16 +12,18 @@ they are of writes that did not end. So is the ledger of what was paid for, whic
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
-from typing import Any, Final
+from typing import Final
 
 from flywheel.corpus.manifest import moved_root, read_manifest, rebase, write_manifest
 from flywheel.errors import FlywheelError
 from flywheel.files import bundled
-from flywheel.files.atomic import read_json, sha256_of_file, write_json
+from flywheel.files.atomic import sha256_of_file
 from flywheel.files.cycles import CycleFolder
-from flywheel.recognisers.bases import read_base
+from flywheel.files.records import read_record, write_record
+from flywheel.recognisers.bases import BaseRecord, read_base
+from flywheel.recognisers.nemo_asr import TrainingRecord
 from resources.data_folder import DataFolder
 from resources.object_store.index import IndexEntry, Kind
 
@@ -86,9 +88,7 @@ def _folder_files(data: DataFolder, folder: CycleFolder, root: str, scratch: Pat
         if path in manifests:
             yield from _rewritten_manifest(path, name, data, root, copy)
         elif path in bases:
-            value = read_json(path)
-            _rewrite_base(value, bases[path], lambda file, sha256: _base_in_bucket(file, sha256, root))
-            write_json(copy, value)
+            _rewrite_base(path, bases[path], copy, lambda base: _base_in_bucket(base, root))
             yield LocalFile(name, name, "base", copy, sha256_of_file(path))
         elif path.suffix == _MODEL:
             yield _model(path, name)
@@ -103,9 +103,9 @@ def _manifests(folder: CycleFolder) -> set[Path]:
     }
 
 
-def _bases(folder: CycleFolder) -> dict[Path, tuple[str, ...]]:
-    """The files that hold a `Base`, and under which keys."""
-    return {folder.base_model: (), folder.training_run_info: ("base",)}
+def _bases(folder: CycleFolder) -> dict[Path, type[BaseRecord] | type[TrainingRecord]]:
+    """The files that name a base, and what they hold."""
+    return {folder.base_model: BaseRecord, folder.training_run_info: TrainingRecord}
 
 
 def _rewritten_manifest(
@@ -134,18 +134,22 @@ def _models(data: DataFolder, folder: CycleFolder) -> Iterator[LocalFile]:
     """What this cycle started from, what it promoted, and what the next one starts from."""
     if folder.base_model.is_file():
         base = read_base(folder.base_model)
-        if base.file is not None and not _is_bundled(str(base.file)):
-            yield _model(base.file)
+        if base.file is not None and not _is_bundled(base.file):
+            yield _model(base.file, f"models/{base.sha256}{_MODEL}")
     promoted = [entry for entry in data.registry.entries() if entry.event == "promoted"]
     entries = [entry for entry in promoted if entry.cycle == folder.cycle]
     newest = data.registry.newest(before_cycle=folder.number + 1)
     for entry in [*entries, *([newest] if newest else [])]:
-        yield _model(data.registry.path_of(entry))
+        yield _model(data.registry.path_of(entry), f"models/{entry.model}")
+        trained_on = data.registry.trained_on_file(entry)
+        if trained_on.is_file():
+            name = f"models/{trained_on.name}"
+            yield LocalFile(name, name, "plain", trained_on)
 
 
-def _model(file: Path, path: str = "") -> LocalFile:
-    key = f"models/{sha256_of_file(file)}{_MODEL}"
-    return LocalFile(path or key, key, "plain", file)
+def _model(file: Path, path: str) -> LocalFile:
+    # Two archives of one content are two objects.
+    return LocalFile(path, f"models/{sha256_of_file(file)}{_MODEL}", "plain", file)
 
 
 def _shared(data: DataFolder, cycle: str) -> Iterator[LocalFile]:
@@ -184,30 +188,39 @@ def localised(entry: IndexEntry, fetched: Path, data: DataFolder, cycle: str, ro
         write_manifest(copy, rebase(read_manifest(fetched, allow_empty=True), moved))
         return copy
     if entry.kind == "base":
-        value = read_json(fetched)
-        keys = _bases(data.cycle(cycle)).get(local_path(data, entry.path))
-        if keys is None:
+        kind = _bases(data.cycle(cycle)).get(local_path(data, entry.path))
+        if kind is None:
             raise FlywheelError(f"{entry.path}: is not known to name a base model; use a newer flywheel")
-        _rewrite_base(value, keys, lambda file, _: _base_here(file, data, root))
-        write_json(copy, value)
+        _rewrite_base(fetched, kind, copy, lambda base: _base_here(str(base.file), data, root))
         return copy
     return fetched
 
 
-def _rewrite_base(value: Any, keys: tuple[str, ...], new_file: Callable[[str, str], str]) -> None:
-    """Change, in place, the file of the base that stands under `keys`; a published model has none."""
-    for key in keys:
-        value = value[key]
-    if value["file"] is not None:
-        value["file"] = new_file(value["file"], value["sha256"])
+def _rewrite_base(
+    path: Path,
+    kind: type[BaseRecord] | type[TrainingRecord],
+    copy: Path,
+    new_file: Callable[[BaseRecord], str],
+) -> None:
+    """Write `copy` of a record with another file of its base; a published model has none."""
+    record = read_record(path, kind)
+
+    def moved(base: BaseRecord) -> BaseRecord:
+        return base if base.file is None else replace(base, file=Path(new_file(base)))
+
+    write_record(
+        copy, moved(record) if isinstance(record, BaseRecord) else replace(record, base=moved(record.base))
+    )
 
 
-def _is_bundled(file: str) -> bool:
-    return Path(file).parent == Path(bundled.__file__).parent
+def _is_bundled(file: Path) -> bool:
+    return file.parent == Path(bundled.__file__).parent
 
 
-def _base_in_bucket(file: str, sha256: str, root: str) -> str:
-    return f"{_BUNDLED}{Path(file).name}" if _is_bundled(file) else f"{root}/models/{sha256}{_MODEL}"
+def _base_in_bucket(base: BaseRecord, root: str) -> str:
+    if base.file is not None and _is_bundled(base.file):
+        return f"{_BUNDLED}{base.file.name}"
+    return f"{root}/models/{base.sha256}{_MODEL}"
 
 
 def _base_here(file: str, data: DataFolder, root: str) -> str:

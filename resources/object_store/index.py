@@ -1,14 +1,15 @@
 """The index of a cycle's copy: what belongs to it, written last, so that a copy with an index is whole."""
 
-import json
-from collections.abc import Sequence
-from dataclasses import MISSING, asdict, dataclass, fields, replace
 from hashlib import sha256
 from pathlib import PurePosixPath
-from typing import Any, Final, Literal, get_args
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
+from pydantic_core import ErrorDetails
 
 from flywheel.errors import Problems
 from resources.object_store.bucket import Bucket, Mismatch
+from resources.object_store.transfers import Wanted
 
 __all__ = ["Index", "IndexEntry", "Kind", "index_path", "read_index"]
 
@@ -20,12 +21,20 @@ entries are added to those that are there. `append`: a file that only grows; the
 where there is one.
 """
 
-_FORMAT: Final = 1
-_KINDS: Final = get_args(Kind)
+_SHOWN: Final = 20
 
 
-@dataclass(frozen=True, slots=True)
-class IndexEntry:
+def _inside(path: str) -> str:
+    plain = PurePosixPath(path)
+    if plain.is_absolute() or ".." in plain.parts or str(plain) != path or "\\" in path:
+        raise ValueError("a path below the data folder")
+    return path
+
+
+_InsidePath = Annotated[str, AfterValidator(_inside)]
+
+
+class IndexEntry(BaseModel):
     """One file of a copy.
 
     Args:
@@ -37,17 +46,23 @@ class IndexEntry:
         original_sha256: of the file on the machine that pushed it, where the object is a rewritten copy.
     """
 
-    path: str
-    key: str
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    path: _InsidePath
+    key: _InsidePath
     kind: Kind
-    size: int
+    size: NonNegativeInt
     sha256: str
     etag: str
     original_sha256: str = ""
 
+    @property
+    def wanted(self) -> Wanted:
+        """The object, and what it must hold."""
+        return Wanted(self.key, self.size, self.sha256)
 
-@dataclass(frozen=True, slots=True)
-class Index:
+
+class Index(BaseModel):
     """The copy of one cycle.
 
     Args:
@@ -58,21 +73,22 @@ class Index:
         sha256: of the object; empty where there is none yet.
     """
 
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    format: Literal[1] = 1
     cycle: str
     root: str
     pushed_at: str
     files: tuple[IndexEntry, ...]
-    sha256: str = ""
+    sha256: str = Field(default="", exclude=True)
 
     def says_the_same_as(self, other: "Index") -> bool:
         """Whether both describe the same copy, whenever they were written."""
-        return replace(self, pushed_at="", sha256="") == replace(other, pushed_at="", sha256="")
+        return (self.cycle, self.root, self.files) == (other.cycle, other.root, other.files)
 
     def to_json(self) -> bytes:
         """The object's content."""
-        value = asdict(self)
-        del value["sha256"]
-        return (json.dumps({"format": _FORMAT, **value}, ensure_ascii=False, indent=1) + "\n").encode()
+        return f"{self.model_dump_json(indent=1)}\n".encode()
 
 
 def index_path(cycle: str) -> str:
@@ -87,12 +103,11 @@ def read_index(bucket: Bucket, cycle: str) -> Index | None:
     """
     path = index_path(cycle)
     # A listing is refused with a reason, and a look at one object, which would do, without.
-    about = bucket.head(path) if path in bucket.listed(path) else None
-    if about is None:
+    if path not in bucket.listed(path):
         return None
-    content = b"".join(bucket.read(path, about.size))
+    content, expected = bucket.get(path)
     found = sha256(content).hexdigest()
-    if found != about.sha256:
+    if found != expected:
         raise Mismatch(
             f"{bucket.url(path)}: its SHA-256 is not the one it was sent with; push {cycle} again from where it was "
             "made, with --overwrite"
@@ -102,45 +117,28 @@ def read_index(bucket: Bucket, cycle: str) -> Index | None:
 
 def _parsed(url: str, cycle: str, content: bytes, digest: str) -> Index:
     try:
-        value = json.loads(content)
-        if value["format"] != _FORMAT:
-            raise Problems(
-                url, [f"format: found {value['format']!r}; allowed: {_FORMAT}; use a newer flywheel"]
-            )
-        files = value["files"]
-        problems = [
-            f"file {number}: {why}" for number, each in enumerate(files, 1) for why in _wrong(each, cycle)
-        ]
-        if value["cycle"] != cycle:
-            problems.append(f"cycle: found {value['cycle']!r}; allowed: {cycle!r}")
-        if problems:
-            raise Problems(url, problems)
-        entries = tuple(IndexEntry(**each) for each in files)
-        return Index(cycle, str(value["root"]), str(value["pushed_at"]), entries, digest)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        if isinstance(error, Problems):
-            raise
-        raise Problems(url, [f"not an index ({type(error).__name__}); push {cycle} again"]) from None
-
-
-def _wrong(entry: dict[str, Any], cycle: str) -> Sequence[str]:
-    """What is wrong with one file's entry: above all a path that leads out of the data folder."""
-    known = {each.name: each for each in fields(IndexEntry)}
-    wrong = [f"{name}: unknown" for name in entry if name not in known]
-    wrong += [
-        f"{name}: missing" for name, each in known.items() if each.default is MISSING and name not in entry
+        index = Index.model_validate_json(content)
+    except ValidationError as error:
+        found = [_said(each) for each in error.errors(include_url=False)]
+        advice = f"push {cycle} again, or use a newer flywheel"
+        raise Problems(url, [*found[:_SHOWN], advice]) from None
+    problems = [] if index.cycle == cycle else [f"cycle: found {index.cycle!r}; allowed: {cycle!r}"]
+    problems += [
+        f"file {number}: found {path!r}; allowed: the files of {cycle}, no other cycle's"
+        for number, entry in enumerate(index.files, 1)
+        for path in {entry.path, entry.key}
+        if path.startswith("cycles/") and not path.startswith(f"cycles/{cycle}/")
     ]
-    if wrong:
-        return wrong
-    if entry["kind"] not in _KINDS:
-        wrong.append(f"kind: found {entry['kind']!r}; allowed: {', '.join(_KINDS)}")
-    if not isinstance(entry["size"], int) or entry["size"] < 0:
-        wrong.append(f"size: found {entry['size']!r}; allowed: a number of bytes")
-    for name in ("path", "key"):
-        path = PurePosixPath(str(entry[name]))
-        inside = not path.is_absolute() and ".." not in path.parts and str(path) == entry[name]
-        if not inside or "\\" in entry[name]:
-            wrong.append(f"{name}: found {entry[name]!r}; allowed: a path below the data folder")
-        elif path.parts[0] == "cycles" and path.parts[1:2] != (cycle,):
-            wrong.append(f"{name}: found {entry[name]!r}; allowed: the files of {cycle}, no other cycle's")
-    return wrong
+    if problems:
+        raise Problems(url, problems[:_SHOWN])
+    return index.model_copy(update={"sha256": digest})
+
+
+def _said(error: ErrorDetails) -> str:
+    """What pydantic found, with the number of the file as people count."""
+    where = [
+        f"file {each + 1}" if isinstance(each, int) else each for each in error["loc"] if each != "files"
+    ]
+    if error["type"] != "value_error":
+        return ": ".join([*where, error["msg"]])
+    return f"{': '.join(where)}: found {error['input']!r}; allowed: {error['ctx']['error']}"

@@ -23,7 +23,7 @@ _BOTO_ENDPOINTS: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 
 MIB: Final = 1024 * 1024
 _PART_MIB: Final = (5, 512)
-"""S3 refuses smaller parts; a larger one would be held in memory, once a thread."""
+"""S3 refuses smaller parts; while an object is read back, up to ten of them are held in memory."""
 _THREADS: Final = (1, 32)
 _BUCKET: Final = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(.*))?")
 _PREFIX: Final = re.compile(r"[A-Za-z0-9!_.*'()-]+(?:/[A-Za-z0-9!_.*'()-]+)*")
@@ -38,7 +38,7 @@ class BucketOptions:
         prefix: under which everything lies, without slashes at its ends; may be empty.
         endpoint: the service's URL; empty for Amazon's own.
         part_bytes: the size of a part; smaller files are sent in one piece.
-        threads: requests at a time.
+        threads: requests of transfers at a time.
     """
 
     name: str

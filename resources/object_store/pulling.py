@@ -4,22 +4,21 @@ import errno
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
 from flywheel.errors import FlywheelError, Problems
-from flywheel.files.atomic import atomic_path, sha256_of_file
+from flywheel.files.atomic import atomic_path
 from flywheel.files.locks import held
 from flywheel.recognisers.registry import read_entries
 from resources.data_folder import DataFolder
 from resources.object_store.bucket import Bucket, StoreError
 from resources.object_store.cycle_files import local_path, localised
-from resources.object_store.downloads import fetch
 from resources.object_store.index import Index, IndexEntry, index_path, read_index
 from resources.object_store.options import MIB
-from resources.object_store.progress import Log, Progress, in_threads
+from resources.object_store.progress import Log, Progress
 from resources.object_store.pushing import note_index, notes_folder
+from resources.object_store.transfers import fetch
 
 __all__ = ["Pulled", "pull", "whole_index"]
 
@@ -48,8 +47,8 @@ class _Arrival:
 def pull(bucket: Bucket, data: DataFolder, cycle: str, log: Log, *, overwrite: bool = False) -> Pulled:
     """Bring `cycle` into the data folder, its audio and models with it, as if it had been made here.
 
-    Everything is fetched to one side first and checked by size and SHA-256; then it is put in place. What was fetched
-    before a pull was cut off is not fetched again, and what is here already is not fetched at all.
+    Everything is fetched to one side first and checked by size and SHA-256; then it is put in place. Files that were
+    fetched before a pull was cut off are not fetched again, and what is here already is not fetched at all.
 
     Args:
         bucket: where from.
@@ -99,22 +98,17 @@ def _needed(
     differ are `Problems`."""
     arrivals: list[_Arrival] = []
     differing: list[str] = []
-    small = 0
+    rewritten = [entry for entry in index.files if entry.kind not in ("plain", "answer")]
+    fetch(bucket, {staging / entry.sha256: entry.wanted for entry in rewritten})
     for entry in index.files:
         target = local_path(data, entry.path)
         if entry.kind == "plain":
             arrival = _Arrival(entry, target)
-            same = (
-                target.is_file()
-                and target.stat().st_size == entry.size
-                and sha256_of_file(target) == entry.sha256
-            )
+            same = target.is_file() and entry.wanted.is_in(target)
         elif entry.kind == "answer":
             arrival, same = _Arrival(entry, target), target.is_file()
         else:
             fetched = staging / entry.sha256
-            fetch(bucket, entry.key, fetched, size=entry.size, content=entry.sha256)
-            small += entry.size
             copy = staging / f"{sha256(entry.path.encode()).hexdigest()}.local"
             arrival = _Arrival(entry, target, localised(entry, fetched, data, index.cycle, index.root, copy))
             same = _is_settled(arrival, data)
@@ -126,7 +120,7 @@ def _needed(
     if differing and not overwrite:
         advice = "push what is here, or pull with --overwrite to replace it"
         raise Problems(f"{data.path} (nothing was changed)", [*differing[:_SHOWN], advice])
-    return arrivals, small
+    return arrivals, sum(entry.size for entry in rewritten)
 
 
 def _is_settled(arrival: _Arrival, data: DataFolder) -> bool:
@@ -161,21 +155,11 @@ def _check_space(data: DataFolder, needed: Sequence[_Arrival]) -> None:
 
 def _fetch(bucket: Bucket, staging: Path, needed: Sequence[_Arrival], log: Log) -> int:
     """Fetch each object of `needed` once into `staging`, by its SHA-256; returns their bytes."""
-    objects = {each.entry.sha256: each.entry for each in needed if each.staged is None}
-    total = sum(entry.size for entry in objects.values())
-    progress = Progress(log, "fetched", total)
-
-    def one(entry: IndexEntry) -> None:
-        fetch(
-            bucket,
-            entry.key,
-            staging / entry.sha256,
-            size=entry.size,
-            content=entry.sha256,
-            on_bytes=progress.add,
-        )
-
-    in_threads(bucket.options.threads, (partial(one, entry) for entry in objects.values()))
+    # Small ones first: a large one that is cut off is fetched again, and they are not.
+    entries = sorted((each.entry for each in needed if each.staged is None), key=lambda entry: entry.size)
+    files = {staging / entry.sha256: entry.wanted for entry in entries}
+    total = sum(each.size for each in files.values())
+    fetch(bucket, files, on_bytes=Progress(log, "fetched", total).add)
     return total
 
 

@@ -9,14 +9,14 @@ from functools import partial
 from pathlib import Path
 
 from flywheel.errors import Problems
-from flywheel.files.atomic import read_json, sha256_of_file, write_json
+from flywheel.files.atomic import read_json, write_json
 from flywheel.files.locks import held
 from resources.data_folder import DataFolder
 from resources.object_store.bucket import Bucket, Stored, StoreError
 from resources.object_store.cycle_files import LocalFile, collect
 from resources.object_store.index import Index, IndexEntry, index_path, read_index
 from resources.object_store.progress import Log, Progress, in_threads
-from resources.object_store.uploads import abort_stale, upload
+from resources.object_store.transfers import Outgoing, abort_stale, send
 
 __all__ = ["Pushed", "known_index", "note_index", "notes_folder", "push"]
 
@@ -45,13 +45,10 @@ class Pushed:
 
 @dataclass(frozen=True, slots=True)
 class _Object:
-    """One object of the copy, for all files that have its content: `stored` where the bucket has it already."""
+    """One object of the copy, for all files that have its content; its ETag where the bucket has it already."""
 
-    key: str
-    source: Path
-    size: int
-    sha256: str
-    stored: Stored | None
+    file: Outgoing
+    etag: str
 
 
 def notes_folder(data: DataFolder) -> Path:
@@ -98,21 +95,22 @@ def push(bucket: Bucket, data: DataFolder, cycle: str, log: Log, *, overwrite: b
         files = collect(data, cycle, bucket.options.url, scratch)
         old = read_index(bucket, cycle)
         objects = _compared(bucket, files, old, overwrite)
-        missing = [each for each in objects if each.stored is None]
-        same = old is not None and not missing and _index(bucket, cycle, files, objects).says_the_same_as(old)
+        # Small ones first: a large one that is cut off is sent again, and they are not.
+        missing = sorted((each.file for each in objects if not each.etag), key=lambda file: file.size)
+        index = _index(bucket, cycle, files, objects)
+        same = old is not None and not missing and index.says_the_same_as(old)
         if old is not None and not same:
             if not overwrite:
                 _check_known(bucket, data, old)
             bucket.delete(index_path(cycle))
-        stored = _send(bucket, missing, notes, log)
-        index = _index(bucket, cycle, files, [*objects, *stored])
+        send(bucket, missing, on_bytes=Progress(log, "sent", sum(each.size for each in missing)).add)
         if old is not None and same:
             digest = old.sha256
         else:
-            _check_listed(bucket, cycle, index)
-            digest = bucket.put(index_path(cycle), index.to_json()).sha256
+            index = _index(bucket, cycle, files, _as_listed(bucket, cycle, objects))
+            digest = bucket.put(index_path(cycle), index.to_json())
         note_index(data, bucket, cycle, digest)
-    _end_stale(bucket, notes, log)
+    _end_stale(bucket, log)
     return Pushed(
         files=len(files),
         sent=len(missing),
@@ -156,17 +154,17 @@ def _compared(
         (partial(_look, bucket, each, listed.get(key), known.get(key)) for key, each in by_key.items()),
     )
     problems = [
-        f"{each.source}: is not here, and not in the bucket"
+        f"{each.file.source}: is not here, and not in the bucket"
         for each in found
-        if each.stored is None and not each.source.exists()
+        if not each.etag and not each.file.sha256
     ]
     if problems:
         advice = "materialise speech again, or pull the cycle from where it is whole"
         raise Problems(bucket.url("speech"), [*sorted(problems)[:_SHOWN], advice])
     others = [
-        f"{each.key}: {each.source} is another recording"
+        f"{key}: {each.file.source} is another recording"
         for each in found
-        if each.stored is None and each.key in listed and not each.key.startswith(("cycles/", "models/"))
+        if not each.etag and (key := each.file.key) in listed and not key.startswith(("cycles/", "models/"))
     ]
     if others and not overwrite:
         advice = (
@@ -178,25 +176,23 @@ def _compared(
 
 
 def _look(bucket: Bucket, file: LocalFile, listed: Stored | None, known: IndexEntry | None) -> _Object:
+    """One object; without a SHA-256 where its file is not here and the bucket has not what the last index says."""
+    as_known = (
+        known is not None and listed is not None and (known.size, known.etag) == (listed.size, listed.etag)
+    )
     if not file.source.exists():
         # Freed here after its copy was checked: what the last index says of it holds while it is unchanged there.
-        if (
-            known is not None
-            and listed is not None
-            and (known.size, known.etag) == (listed.size, listed.etag)
-        ):
-            there = Stored(listed.size, listed.etag, known.sha256)
-            return _Object(file.key, file.source, known.size, known.sha256, there)
-        return _Object(file.key, file.source, 0, "", None)
-    size, sha256 = file.source.stat().st_size, sha256_of_file(file.source)
-    stored = None
-    if listed is not None and listed.size == size:
-        if known is not None and (known.sha256, known.size, known.etag) == (sha256, size, listed.etag):
-            stored = listed
-        else:
-            about = bucket.head(file.key)
-            stored = about if about is not None and (about.size, about.sha256) == (size, sha256) else None
-    return _Object(file.key, file.source, size, sha256, stored)
+        if known is None or not as_known:
+            return _Object(Outgoing(file.key, file.source, 0, 0, ""), "")
+        return _Object(Outgoing(file.key, file.source, known.size, 0, known.sha256), known.etag)
+    here = Outgoing.of(file.key, file.source)
+    if listed is None or listed.size != here.size:
+        return _Object(here, "")
+    if known is not None and as_known and known.sha256 == here.sha256:
+        return _Object(here, known.etag)
+    about = bucket.head(file.key)
+    same = about is not None and (about.size, about.sha256) == (here.size, here.sha256)
+    return _Object(here, about.etag if about is not None and same else "")
 
 
 def _listing(bucket: Bucket, keys: Iterable[str]) -> dict[str, Stored]:
@@ -205,57 +201,46 @@ def _listing(bucket: Bucket, keys: Iterable[str]) -> dict[str, Stored]:
     return {path: found for folder in folders for path, found in bucket.listed(f"{folder}/").items()}
 
 
-def _send(bucket: Bucket, missing: Sequence[_Object], notes: Path, log: Log) -> list[_Object]:
-    """Send them: the small ones side by side, then the large ones, whose parts are; returns them as stored."""
-    progress = Progress(log, "sent", sum(each.size for each in missing))
-
-    def send(each: _Object) -> _Object:
-        stored = upload(bucket, each.key, each.source, notes / "uploads", on_bytes=progress.add)
-        if (stored.size, stored.sha256) != (each.size, each.sha256):
-            raise StoreError(f"{each.source}: changed while {bucket.options.url} was compared; push again")
-        return _Object(each.key, each.source, each.size, each.sha256, stored)
-
-    small = [each for each in missing if each.size <= bucket.options.part_bytes]
-    large = [each for each in missing if each.size > bucket.options.part_bytes]
-    sent = in_threads(bucket.options.threads, (partial(send, each) for each in small))
-    return [*sent, *(send(each) for each in large)]
-
-
 def _index(bucket: Bucket, cycle: str, files: Sequence[LocalFile], objects: Sequence[_Object]) -> Index:
     """The index of `files`; of objects that were not sent yet there is no ETag to name."""
-    by_key = {each.key: each for each in objects}
+    by_key = {each.file.key: each for each in objects}
     entries = tuple(
         IndexEntry(
             path=file.path,
             key=file.key,
             kind=file.kind,
-            size=by_key[file.key].size,
-            sha256=by_key[file.key].sha256,
-            etag=stored.etag if (stored := by_key[file.key].stored) else "",
+            size=by_key[file.key].file.size,
+            sha256=by_key[file.key].file.sha256,
+            etag=by_key[file.key].etag,
             original_sha256=file.original_sha256,
         )
         for file in files
     )
-    return Index(cycle, bucket.options.url, datetime.now(UTC).isoformat(timespec="seconds"), entries)
+    pushed_at = datetime.now(UTC).isoformat(timespec="seconds")
+    return Index(cycle=cycle, root=bucket.options.url, pushed_at=pushed_at, files=entries)
 
 
-def _check_listed(bucket: Bucket, cycle: str, index: Index) -> None:
-    """Hold the index against what the bucket says it has, before it is written."""
-    listed = _listing(bucket, (entry.key for entry in index.files))
+def _as_listed(bucket: Bucket, cycle: str, objects: Sequence[_Object]) -> list[_Object]:
+    """All objects with their ETags, those that were just sent, too; `Problems` where the bucket lists other ones."""
+    listed = _listing(bucket, (each.file.key for each in objects))
     wrong = [
-        f"{entry.key}: {entry.size} bytes were sent, and the bucket has {there.size if there else 'nothing'}, or others"
-        for entry in index.files
-        if (there := listed.get(entry.key)) is None or (there.size, there.etag) != (entry.size, entry.etag)
+        f"{each.file.key}: {each.file.size} bytes were sent, and the bucket has "
+        f"{there.size if there else 'nothing'}, or others"
+        for each in objects
+        if (there := listed.get(each.file.key)) is None
+        or there.size != each.file.size
+        or each.etag not in ("", there.etag)
     ]
     if wrong:
         raise Problems(f"{bucket.options.url} after the push", [*wrong[:_SHOWN], f"push {cycle} again"])
+    return [_Object(each.file, listed[each.file.key].etag) for each in objects]
 
 
-def _end_stale(bucket: Bucket, notes: Path, log: Log) -> None:
+def _end_stale(bucket: Bucket, log: Log) -> None:
     try:
-        ended = abort_stale(bucket, notes / "uploads")
+        ended = abort_stale(bucket)
     except StoreError as error:
-        log(f"unfinished uploads of others may be left in the bucket, and cost: {error}")
+        log(f"unfinished uploads may be left in the bucket, and cost: {error}")
     else:
         if ended:
             log(f"{ended} uploads that were begun more than a week ago and never finished are removed")

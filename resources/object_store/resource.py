@@ -14,7 +14,6 @@ from resources.object_store.bucket import Bucket, connect
 from resources.object_store.checkpoints import Watcher, watching
 from resources.object_store.options import read_options
 from resources.object_store.progress import Log
-from resources.object_store.pushing import notes_folder
 from resources.readiness import Finding
 
 CHECKPOINTS_VARIABLE = "FLYWHEEL_CHECKPOINTS"
@@ -58,5 +57,5 @@ class ObjectStore(dg.ConfigurableResource):
             yield
             return
         prefix = f"checkpoints/{cycle}/{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-        with watching(Watcher(data.work, bucket, prefix, notes_folder(data) / "uploads", log)):
+        with watching(Watcher(data.work, bucket, prefix, log)):
             yield

@@ -9,11 +9,12 @@ from flywheel.compute.job import Seconds
 from flywheel.errors import FlywheelError
 from resources.readiness import Finding
 
-__all__ = ["KEY_VARIABLE", "Account", "Mode", "chosen_account", "readiness"]
+__all__ = ["KEY_VARIABLE", "SERVER_VARIABLE", "Account", "Mode", "chosen_account", "readiness"]
 
 Mode: TypeAlias = Literal["online", "offline", "off"]
 
 KEY_VARIABLE: Final = "WANDB_API_KEY"
+SERVER_VARIABLE: Final = "WANDB_BASE_URL"
 _MODES: Final[dict[str, Mode]] = {
     "online": "online",
     "offline": "offline",
@@ -43,7 +44,7 @@ class Account:
     @property
     def base_url(self) -> str:
         """Of the server: `WANDB_BASE_URL`, else the client's own default."""
-        if given := os.environ.get("WANDB_BASE_URL"):
+        if given := os.environ.get(SERVER_VARIABLE):
             return given.rstrip("/")
         from wandb import Settings
 

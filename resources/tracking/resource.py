@@ -10,14 +10,15 @@ import dagster as dg
 
 from flywheel.compute.job import Seconds
 from flywheel.cycle.tracking import cycle_record, losses_in
-from flywheel.files.atomic import read_json
 from flywheel.files.cycles import CycleFolder
 from flywheel.files.locks import held
+from flywheel.files.records import read_record
+from flywheel.recognisers.nemo_asr import TrainingRecord
 from flywheel.verdict.decision import Decision
 from resources.data_folder import DataFolder
 from resources.readiness import Finding
 from resources.tracking.account import Account, chosen_account, readiness
-from resources.tracking.parts import NotTracked, command_for, pending
+from resources.tracking.client import NotTracked, command_for, pending
 from resources.tracking.runs import CycleRun, Say, TrainingPart, run_of, send_pending, write_results
 
 __all__ = ["Tracked", "Tracking"]
@@ -137,12 +138,12 @@ class Tracking(dg.ConfigurableResource):
         """The file of the model that the cycle's decision promoted, if it did and it is still there."""
         if not (folder.decision.exists() and folder.training_run_info.exists()):
             return None
-        trained = read_json(folder.training_run_info)["model_sha256"]
+        trained = read_record(folder.training_run_info, TrainingRecord).model_sha256
         registry = self.data.registry
         promoted = [
             registry.folder / entry.model
             for entry in registry.entries()
             if entry.event == "promoted" and (entry.cycle, entry.sha256) == (folder.cycle, trained)
         ]
-        kept = Decision.from_dict(read_json(folder.decision)).promote
+        kept = read_record(folder.decision, Decision).promote
         return next((file for file in promoted if kept and file.is_file()), None)

@@ -6,7 +6,7 @@ import secrets
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from flywheel.files.atomic import read_json, write_json, write_text
 from flywheel.files.cycles import CycleFolder
 from flywheel.files.locks import held
 from resources.tracking.account import Account
-from resources.tracking.parts import NotTracked, PartWriter, Sending, pending, sending
+from resources.tracking.client import NotTracked, PartWriter, Sending, pending, sending
 
 __all__ = ["CycleRun", "Say", "TrainingPart", "run_of", "send_pending", "write_results"]
 
@@ -64,6 +64,10 @@ class CycleRun:
             "axes": dict(AXES),
         }
 
+    def collection(self, name: str) -> str:
+        """The name of the artifacts that are versions of one thing, for all cycles of the data folder."""
+        return f"{name}-{self.owner}"
+
     def new_part(self, name: str) -> Path:
         """Where a new part may lie."""
         return self.folder / f"{name}-{secrets.token_hex(4)}"
@@ -99,11 +103,10 @@ class TrainingPart:
 
     def __init__(self, start: Callable[[], CycleRun], config: Mapping[str, Any], say: Say) -> None:
         self._start, self._config, self._say = start, config, say
+        self._run: CycleRun  # once there is a writer
         self._writer: PartWriter | None = None
-        self._writes = True
         self._live: Sending | None = None
-        self._sends = False
-        self._run: CycleRun | None = None
+        self._writes = self._sends = True
         self._open = ExitStack()
 
     def log(self, figures: Mapping[str, float]) -> None:
@@ -113,16 +116,12 @@ class TrainingPart:
         try:
             if self._writer is None:
                 self._run = self._start()
-                self._sends = self._run.account.mode == "online"
-                self._writer = PartWriter(
-                    self._run.root, self._run.new_part("training"), self._run.opening(self._config)
-                )
+                opening = self._run.opening(self._config)
+                writer = PartWriter(self._run.root, self._run.new_part("training"), opening)
+                self._writer = self._open.enter_context(writer)
             self._writer.send({"log": dict(figures)})
-            if self._live is not None:
-                # What the client says must be read, or it would wait for that.
-                self._live.is_over(0.0)
-            elif self._sends:
-                self._follow(self._run, self._writer.file)
+            if self._sends and self._live is None and (part := self._writer.begun):
+                self._follow(part)
         except (NotTracked, OSError) as error:
             self._give_up(error)
 
@@ -132,24 +131,21 @@ class TrainingPart:
             try:
                 if self._writer is not None:
                     within = _INTERRUPTED_ENDS_WITHIN if exit_code else _ENDS_WITHIN
-                    self._writer.close([{"exit_code": exit_code}], within=within)
+                    self._writer.finish([{"exit_code": exit_code}], within=within)
                 if self._live is not None:
-                    self._live.is_over(wait)
-                    self._say_unsent(self._live.problem())
+                    self._say_unsent(self._live.problem(wait))
             except (NotTracked, OSError) as error:
                 self._give_up(error)
 
-    def _follow(self, run: CycleRun | None, file: Path) -> None:
-        # The client that sends cannot begin with a file in which nothing stands yet.
-        if run is None or file.stat().st_size == 0:
-            return
-        if problem := run.account.unreachable():
+    def _follow(self, part: Path) -> None:
+        account = self._run.account
+        self._sends = account.mode == "online"
+        if self._sends and (problem := account.unreachable()):
             self._sends = False
             self._say_unsent(problem)
-        else:
-            self._live = self._open.enter_context(
-                sending(run.root, [file], timeout=_LONGEST_TRAINING, live=True)
-            )
+        if self._sends:
+            live = sending(self._run.root, [part], timeout=_LONGEST_TRAINING, live=True)
+            self._live = self._open.enter_context(live)
 
     def _say_unsent(self, problem: str) -> None:
         if problem:
@@ -159,6 +155,26 @@ class TrainingPart:
         if self._writes:
             self._say(f"W&B: the losses cannot be kept for it: {error}")
         self._writes = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Artifact:
+    """An artifact of a run; one collection for all cycles of a data folder.
+
+    Args:
+        name: of the collection; `alias` is the version's in it.
+        type: W&B's word for its kind.
+        copied: the files by their names in it, kept as they are now.
+        kept: files that never change, and are read when they are sent.
+        metadata: what is said of it.
+    """
+
+    name: str
+    type: str
+    alias: str
+    copied: Mapping[str, str] = field(default_factory=dict)
+    kept: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 def write_results(
@@ -181,50 +197,42 @@ def write_results(
     known = run.folder / "results.json"
     if known.exists() and (done := read_json(known))["digest"] == digest and Path(done["file"]).exists():
         return True
-    with tempfile.TemporaryDirectory(prefix="flywheel-") as scratch:
+    part = run.new_part("results")
+    tables = {name: asdict(table) for name, table in record.tables.items()}
+    with (
+        tempfile.TemporaryDirectory(prefix="flywheel-") as scratch,
+        PartWriter(run.root, part, run.opening(record.config, record.headline)) as writer,
+    ):
         artifacts = [
             _page_artifact(run, folder),
             _manifest_artifact(run, record, folder, Path(scratch), audio=audio),
             *([_model_artifact(run, record, model)] if model is not None else []),
         ]
-        part = PartWriter(run.root, run.new_part("results"), run.opening(record.config, record.headline))
-        tables = {name: asdict(table) for name, table in record.tables.items()}
-        part.close(
+        writer.finish(
             [
                 {"log": dict(record.figures), "tables": tables, "page": record.page},
-                *({"artifact": artifact} for artifact in artifacts),
+                *({"artifact": asdict(artifact)} for artifact in artifacts),
                 {"exit_code": 0},
             ]
         )
-    write_json(known, {"digest": digest, "file": str(part.file)})
+    write_json(known, {"digest": digest, "file": str(part)})
     return False
 
 
-def _artifact(run: CycleRun, name: str, kind: str, **more: Any) -> dict[str, Any]:
-    """A message's artifact, see `resources.tracking.writer`; one collection for all cycles of a data folder."""
-    artifact = {"metadata": {}, "copied": {}, "kept": {}, "used": False, **more}
-    return {"name": f"{name}-{run.owner}", "type": kind, "alias": run.cycle, **artifact}
-
-
-def _page_artifact(run: CycleRun, folder: CycleFolder) -> dict[str, Any]:
+def _page_artifact(run: CycleRun, folder: CycleFolder) -> _Artifact:
     """The markdown page and its figures. Not the HTML page: it holds sound, which is sent only where asked."""
     page = newest_page(folder)
     pages = [] if page is None else [page, *sorted(page.parent.glob(f"{page.stem}.*.png"))]
-    scores = [folder.baseline.scores, folder.next.scores]
-    return _artifact(
-        run,
-        "leaderboard",
-        "leaderboard",
-        copied={
-            **{file.name: str(file) for file in pages if file.exists()},
-            **{f"{file.parent.name}/{file.name}": str(file) for file in scores if file.exists()},
-        },
-    )
+    files = {file.name: file for file in pages} | {
+        f"{file.parent.name}/{file.name}": file for file in (folder.baseline.scores, folder.next.scores)
+    }
+    copied = {name: str(file) for name, file in files.items() if file.exists()}
+    return _Artifact(run.collection("leaderboard"), "leaderboard", run.cycle, copied)
 
 
 def _manifest_artifact(
     run: CycleRun, record: CycleRecord, folder: CycleFolder, scratch: Path, *, audio: bool
-) -> dict[str, Any]:
+) -> _Artifact:
     """The cycle's manifests, which its run has made and learned from."""
     copied = {folder.split.name: str(folder.split)}
     for name, rows in portable_manifests(folder).items():
@@ -232,30 +240,21 @@ def _manifest_artifact(
         copied[name] = str(scratch / name)
     # Speech is named by its content and never changes. People agreed to be measured on, not to be shown.
     spoken = [row for row in read_manifest(folder.manifest) if not row.is_human] if audio else []
-    files = [Path(row.audio_filepath) for row in spoken]
-    return _artifact(
-        run,
-        "manifest",
-        "dataset",
-        copied=copied,
-        kept={f"audio/{file.name}": str(file) for file in files},
-        metadata={"manifest": record.config["manifest"], "cycle": run.cycle},
-        used=True,
-    )
+    kept = {f"audio/{Path(row.audio_filepath).name}": row.audio_filepath for row in spoken}
+    metadata = {"manifest": record.config["manifest"], "cycle": run.cycle}
+    return _Artifact(run.collection("manifest"), "dataset", run.cycle, copied, kept, metadata)
 
 
-def _model_artifact(run: CycleRun, record: CycleRecord, model: Path) -> dict[str, Any]:
-    return _artifact(
-        run,
-        "model",
-        "model",
-        kept={"adapted_model.nemo": str(model)},
-        metadata={
-            "sha256": model.stem,
-            "cycle": run.cycle,
-            **{name: record.config[name] for name in ("base", "manifest")},
-        },
-    )
+def _model_artifact(run: CycleRun, record: CycleRecord, model: Path) -> _Artifact:
+    """The promoted model. What it was made from is said in words: W&B's client notes a use only while it is online."""
+    metadata = {
+        "sha256": model.stem,
+        "cycle": run.cycle,
+        "made_from": f"{run.collection('manifest')}:{run.cycle}",
+        **{name: record.config[name] for name in ("base", "manifest")},
+    }
+    kept = {"adapted_model.nemo": str(model)}
+    return _Artifact(run.collection("model"), "model", run.cycle, kept=kept, metadata=metadata)
 
 
 def send_pending(run: CycleRun, say: Say, *, within: Seconds) -> str:
@@ -263,15 +262,14 @@ def send_pending(run: CycleRun, say: Say, *, within: Seconds) -> str:
 
     Raises `OSError` where the run's folder cannot be written.
     """
-    files = pending(run.folder, run.id)
-    if not files:
+    parts = pending(run.folder, run.id)
+    if not parts:
         return ""
     if problem := run.account.unreachable():
         return problem
     say(f"W&B: sending to {run.account.server}, for at most {within:.0f} s")
-    with sending(run.root, files, timeout=within) as sent:
-        sent.is_over(within + 1.0)
-        url, problem = sent.url(), sent.problem()
-    if url:
-        write_text(run.folder / "url", url)
+    with sending(run.root, parts, timeout=within) as sent:
+        problem = sent.problem(within + 1.0)  # the command is ended a moment before that
+        if sent.url:
+            write_text(run.folder / "url", sent.url)
     return problem

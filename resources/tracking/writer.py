@@ -20,10 +20,8 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """Answer the first message with the file that is written, `{"file": ...}`, and follow the others."""
+    """Open the run that the first message says, and follow the others."""
     run = _open(json.loads(sys.stdin.readline())["run"])
-    file = Path(run.settings.sync_file).absolute()
-    print(json.dumps({"file": str(file)}), flush=True)
     exit_code = 1  # of an input that ends without one: its sender was killed
     for line in sys.stdin:
         message = json.loads(line)
@@ -34,7 +32,7 @@ def main() -> None:
             _log_artifact(run, message["artifact"])
     run.finish(exit_code=exit_code)
     # It leads to the service's own log, which goes with this process.
-    (file.parent / "logs" / "debug-core.log").unlink(missing_ok=True)
+    (Path(run.dir).parent / "logs" / "debug-core.log").unlink(missing_ok=True)
 
 
 def _open(wanted: Mapping[str, Any]) -> "wandb.Run":
@@ -55,8 +53,8 @@ def _open(wanted: Mapping[str, Any]) -> "wandb.Run":
         email="",
         x_disable_meta=True,
         x_disable_stats=True,
-        x_disable_machine_info=True,
         x_save_requirements=False,
+        # By default losses would stand in the file, and be sent, after 15 seconds. No public setting says that.
         x_transaction_log_flush_interval=1.0,
     )
     run = wandb.init(
@@ -96,11 +94,7 @@ def _log_artifact(run: "wandb.Run", wanted: Mapping[str, Any]) -> None:
         artifact.add_file(file, name=name)
     for name, file in wanted["kept"].items():
         artifact.add_file(file, name=name, policy="immutable", skip_cache=True)
-    # `use_artifact` refuses to work offline, though the run's file knows both: that a run made an artifact, and
-    # that it was made from it.
-    run._log_artifact(
-        artifact, aliases=[wanted["alias"]], is_user_created=True, use_after_commit=wanted["used"]
-    )
+    run.log_artifact(artifact, aliases=[wanted["alias"]])
 
 
 if __name__ == "__main__":

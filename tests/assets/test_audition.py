@@ -11,6 +11,7 @@ from assets.cycles import CYCLES
 from flywheel.corpus.terms import Term, write_term_seed
 from flywheel.cycle.page import main as cycle_page
 from flywheel.files.cycles import CycleFolder
+from flywheel.files.steps import CycleSteps
 from flywheel.pronunciation.choosing import choose_pronunciations
 from flywheel.pronunciation.lexicon import Candidate, Lexicon, Pronunciation, write_lexicon
 from flywheel.pronunciation.overrides import Override, append_override, read_overrides
@@ -52,11 +53,13 @@ class Place:
         self.verdicts = self.data / "verdicts.csv"
         self.overrides = self.data / "pronunciation_overrides.csv"
         write_term_seed(self.folder.term_seed, [Term("vancomycin", "drug"), Term("ferritin", "lab")])
+        CycleSteps(self.folder).stamp("term_seed")
         entries = (
             Pronunciation("vancomycin", None, "espeak_g2p", candidates=(CANDIDATE,)),
             Pronunciation("ferritin", None, "espeak_g2p"),
         )
         write_lexicon(self.folder.pronunciations, Lexicon(entries))
+        CycleSteps(self.folder).stamp("pronunciations")
 
     def run(self, policy: str = "") -> Ran:
         with dg.DagsterInstance.ephemeral() as instance:
@@ -101,6 +104,7 @@ class Place:
         """What materialising pronunciations does."""
         chosen = choose_pronunciations(TERMS, read_overrides(self.overrides), None, "espeak", None)
         write_lexicon(self.folder.pronunciations, chosen.lexicon)
+        CycleSteps(self.folder).stamp("pronunciations")
 
 
 @pytest.fixture

@@ -17,6 +17,8 @@ import pytest
 from assets.definitions import defs
 from flywheel.corpus.sentences import read_sentences
 from flywheel.files.atomic import read_jsonl, write_jsonl
+from flywheel.files.cycles import CycleFolder
+from flywheel.files.steps import CycleSteps
 
 REPOSITORY = Path(__file__).parents[2]
 HEADER = "term,entity_category\n"
@@ -89,6 +91,8 @@ def spoken(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
         clinical = [row for row in sentences if "term" in row]
         general = [row for row in sentences if "term" not in row]
         write_jsonl(place.cycle / "sentences.jsonl", [*clinical, *general[:3]])
+        for step in ("sentences", "recordings"):
+            CycleSteps(CycleFolder(place.cycle.parents[1], "cycle1")).stamp(step)
         assert place.materialize("pronunciations", "speech", "manifest").success
     return place
 
@@ -269,7 +273,7 @@ def test_what_follows_refuses_such_a_manifest_by_itself(place: Workplace) -> Non
     before = place.contents()
     ran = place.materialize("split")
     assert not ran.success
-    assert "line 1, text: found nothing" in ran.errors
+    assert "manifest.jsonl is not what manifest left there; materialise manifest again" in ran.errors
     assert place.contents() == before
 
 

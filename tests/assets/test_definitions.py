@@ -46,6 +46,7 @@ CHECKS = {
     *(("gate_decision", name) for name in GATE_CRITERIA),
     ("adapted_model", "rows_seen"),
     *((name, "nothing_left_running") for name in RENTS),
+    *((name, "agrees_with_jiwer") for name in ("baseline_eval", "boosted_eval", "next_eval")),
     ("decision", "forgetting"),
 }
 

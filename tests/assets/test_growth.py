@@ -19,7 +19,11 @@ from assets.growth import manifest_growth
 from flywheel.cycle.growth import write_offered
 from flywheel.files.atomic import write_json, write_text
 from flywheel.files.cycles import CycleFolder
+from flywheel.files.records import write_record
+from flywheel.verdict.decision import Decision
+from flywheel.verdict.gate import GateDecision
 from resources.data_folder import DataFolder
+from tests.stamps import stamped
 
 TERMS = [f"cefa{letter}olin,drug" for letter in "abcdefghijklmnopqrst"]
 SENSOR_TAGS = {"dagster/sensor_name": "manifest_growth"}
@@ -83,7 +87,8 @@ class Team:
         write_text(folder.term_seed, self.seed.read_text())
         write_offered(folder.offered, self.data / "recordings")
         if finished:
-            write_json(folder.gate, {"open": False})
+            write_record(folder.gate, GateDecision(False, (), "grow", ("drug",)))
+            stamped(folder, also=("split", "base_model", "baseline_eval"))
         return folder
 
     def tick(self) -> dg.SensorResult:
@@ -263,9 +268,12 @@ def test_a_cycle_that_is_not_finished_is_waited_for(team: Team) -> None:
     assert team.said() == (
         f"{waits}its gate has not decided yet. It is left to a person: make run CYCLE=cycle2"
     )
-    write_json(folder.gate, {"open": True})
+    write_record(folder.gate, GateDecision(True, (), "fine-tune", ("drug",)))
+    evaluated = ("split", "base_model", "baseline_eval")
+    stamped(folder, also=evaluated)
     assert team.said().startswith(f"{waits}its gate is open, and nothing is decided about its model yet")
-    write_json(folder.decision, {"promote": False})
+    write_record(folder.decision, Decision("grow", promote=False, reasons=(), advice="grow"))
+    stamped(folder, also=(*evaluated, "adapted_model", "next_eval"))
     assert team.requested().partition_key == "cycle3"
 
 

@@ -94,7 +94,7 @@ def test_an_unfinished_cycle_is_named_and_has_no_rates(data: Path) -> None:
     assert made.metadata["cycles left out"].value == 1
     warnings = [message for level, message in said if level == logging.WARNING]
     assert len(warnings) == 1
-    assert warnings[0].startswith("cycle3 is not in the history: not finished: its base was not evaluated")
+    assert warnings[0].startswith("cycle3 is not in the history: baseline_eval is not made yet")
 
 
 def test_the_figure_is_small_enough_to_be_kept_with_each_run(first: Turned) -> None:

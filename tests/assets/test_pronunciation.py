@@ -15,6 +15,7 @@ import pytest
 from assets.pronunciation import pronunciations
 from flywheel.corpus.terms import Term, write_term_seed
 from flywheel.files.cycles import CycleFolder
+from flywheel.files.steps import CycleSteps
 from flywheel.pronunciation.lexicon import read_lexicon
 from flywheel.pronunciation.overrides import Override, append_override
 from resources.data_folder import DataFolder
@@ -50,6 +51,7 @@ class Place:
         self.data = DataFolder(root=str(root / "data"))
         self.folder = CycleFolder(self.data.path, "cycle1")
         write_term_seed(self.folder.term_seed, [Term(term, "drug") for term in TERMS])
+        CycleSteps(self.folder).stamp("term_seed")
 
     def run(self) -> Ran:
         """Materialise the pronunciations of cycle1."""

@@ -19,14 +19,16 @@ from flywheel.corpus.manifest import ManifestRow, read_manifest
 from flywheel.corpus.sentences import cycle_sentences, write_sentences
 from flywheel.corpus.terms import Term, write_term_seed
 from flywheel.cycle.page import write_page
-from flywheel.files.atomic import read_json, read_jsonl, write_json
+from flywheel.files.atomic import read_json, read_jsonl
 from flywheel.files.cycles import CycleFolder
-from flywheel.recognisers.bases import BUNDLED, Base
+from flywheel.files.steps import CycleSteps
+from flywheel.recognisers.bases import BUNDLED, Base, write_base
 from resources.data_folder import DataFolder
 from resources.dictionary import Dictionary
 from resources.speech.resource import Speech
 from tests.cycle_on_disk import evaluation
 from tests.drop_folder import HUMAN, Drop
+from tests.stamps import stamped
 
 TERMS = (Term("cefazolin", "drug"), Term("metoprolol", "drug"))
 CORPUS = [
@@ -71,6 +73,8 @@ class Place:
             folder.sentences,
             [*clinical, *(each for each in composed if each.term is None)][: len(clinical) + 6],
         )
+        for step in ("term_seed", "sentences"):
+            CycleSteps(folder).stamp(step)
 
     def run(self, cycle: str, assets: Sequence[Any] = (recordings,)) -> Ran:
         """Materialise assets of a cycle."""
@@ -182,9 +186,9 @@ def test_recordings_join_the_cycle_and_people_are_only_measured_on(place: Place)
     assert slices["all"]["rows"] == sum(row.is_clinical and not row.is_human for row in rows)
     base = place.data.path / "base.nemo"
     base.write_bytes(b"the base")
-    write_json(folder.base_model, Base("bundled", base, BUNDLED).to_dict())
-    page = write_page(folder)[0].read_text()
-    assert "Human speech: recordings of people (2 speakers), whom no training hears" in page
+    write_base(folder.base_model, Base("bundled", base, BUNDLED))
+    page = write_page(stamped(folder))[0].read_text()
+    assert "Human speech: recordings of people (2 speakers). They are never trained on" in page
     assert "| your own recordings | the speaker | KER | 6 | 2 | too few rows (n = 6; 12 needed) |" in page
     assert "| your own recordings | the speaker | WER | 7 | - | too few rows (n = 7; 12 needed) |" in page
 

@@ -19,6 +19,7 @@ from flywheel.corpus.sentences import cycle_sentences, write_sentences
 from flywheel.corpus.terms import Term, write_term_seed
 from flywheel.files.atomic import read_json
 from flywheel.files.cycles import CycleFolder
+from flywheel.files.steps import CycleSteps
 from flywheel.scoring import CLINICAL
 from resources.data_folder import DataFolder
 from resources.dictionary import Dictionary
@@ -88,7 +89,9 @@ def place(tmp_path_factory: pytest.TempPathFactory, commands: Path) -> Iterator[
         made = Place(root, instance)
         composed = cycle_sentences(TERMS).sentences
         write_term_seed(made.folder.term_seed, TERMS)
+        CycleSteps(made.folder).stamp("term_seed")
         write_sentences(made.folder.sentences, composed[: 4 * len(TERMS) + GENERAL])
+        CycleSteps(made.folder).stamp("sentences")
         told = made.run(
             [pronunciations, audition, speech, recordings, manifest, split], second_engine="flite"
         )

@@ -129,9 +129,11 @@ def test_the_image_installs_what_the_makefile_installs() -> None:
     (torch,) = (line for line in project["dependencies"] if line.startswith("torch"))
     commands = [rest for rest in of(stages()[0], "RUN") if "pip install" in rest]
     assert [command.partition("pip install ")[2] for command in commands] == [
-        f"--constraint constraints.txt {torch}",
+        f'--constraint constraints.txt ${{TORCH_INDEX:+--no-deps --index-url "$TORCH_INDEX"}} {torch}',
         '--constraint constraints.txt ".[${EXTRAS}]"',
     ]
+    made = (REPOSITORY / "Makefile").read_text()
+    assert f"$(if $(TORCH_INDEX),--no-deps --index-url $(TORCH_INDEX)) {torch}" in made
     (extras,) = (rest.partition("=")[2] for rest in of(stages()[0], "ARG") if rest.startswith("EXTRAS"))
     assert set(extras.split(",")) <= set(project["optional-dependencies"])
 

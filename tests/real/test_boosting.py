@@ -12,7 +12,8 @@ from flywheel.compute.programs.boost import BoostedModel, main
 from flywheel.compute.programs.transcribe import TranscriptionOptions, hypotheses_of, transcribe
 from flywheel.corpus.manifest import ManifestRow, write_manifest
 from flywheel.files import bundled
-from flywheel.files.atomic import read_json, read_jsonl, write_json
+from flywheel.files.atomic import read_json, read_jsonl
+from flywheel.files.records import write_record
 from flywheel.recognisers.boosting import BoostingPlan, Search
 from flywheel.speech.audio_cache import render
 from flywheel.speech.engines.espeak import SEEN_VOICES, EspeakSynthesizer
@@ -112,7 +113,7 @@ def job(
 ) -> dict[str, Any]:
     """Run the command line; returns what it chose. It leaves `hyps.jsonl`."""
     write_manifest(folder / "rows.jsonl", rows)
-    write_json(folder / "plan.json", plan.to_dict())
+    write_record(folder / "plan.json", plan)
     main(
         [
             *("--model", model, "--plan", str(folder / "plan.json"), "--baseline", str(baseline)),

@@ -12,7 +12,8 @@ import soundfile
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from flywheel.report.leaderboard.html import players_of, render_html
+from flywheel.report.leaderboard.html import render_html
+from flywheel.report.leaderboard.players import players_of
 from flywheel.speech.engines.espeak import EspeakSynthesizer
 from flywheel.speech.synthesizer import Utterance, Voice
 from flywheel.verdict.misses import Cause, HeardInstead, MissedTerm, Misses, RowToHear

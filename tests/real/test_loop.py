@@ -208,7 +208,7 @@ class TestGateClosed:
         place, _ran = closed
         page = (place.cycle / "leaderboard_cycle1.md").read_text(encoding="utf-8")
         assert "| base as it is |" in page
-        assert "terms boosted while decoding" in page
+        assert "Boosted while decoding (" in page
 
     def test_nothing_of_a_training_is_there(self, closed: Any) -> None:
         place, _ran = closed

@@ -19,6 +19,7 @@ from flywheel.corpus.manifest import read_manifest
 from flywheel.cycle.tracking import cycle_record, losses_in
 from flywheel.files.atomic import read_json, sha256_of_file
 from flywheel.files.cycles import CycleFolder
+from flywheel.files.records import plain
 from resources.data_folder import DataFolder
 from resources.tracking.resource import Tracked, Tracking
 from tests.cycle_on_disk import EPOCHS, LINES, trained_cycle
@@ -123,7 +124,7 @@ def test_the_leaderboard_is_there_as_table_and_as_page(kept: Kept) -> None:
         shown = read_json(files / row[name]["path"])
         assert shown["columns"] == list(table.columns)
         assert shown["data"] == [list(cells) for cells in table.rows]
-    assert [dict(zip(shown["columns"], cells, strict=True)) for cells in shown["data"]] == EPOCHS
+    assert [dict(zip(shown["columns"], cells, strict=True)) for cells in shown["data"]] == plain(EPOCHS)
     assert "# Leaderboard: cycle 2 beside cycle 1" in (files / row["page"]["path"]).read_text(
         encoding="utf-8"
     )
@@ -138,8 +139,10 @@ def test_manifest_and_model_are_artifacts_with_lineage(kept: Kept) -> None:
         for kind, artifact in artifacts.items()
     }
     assert all("cycle1" in artifacts[kind].aliases for kind in ("dataset", "model", "leaderboard"))
-    # The run has made both, and was made from the manifest.
-    assert [kind for kind, artifact in artifacts.items() if artifact.use_after_commit] == ["dataset"]
+    made_from = json.loads(artifacts["model"].metadata)["made_from"]
+    assert made_from == f"{artifacts['dataset'].name}:cycle1", (
+        "the run has made both, and the model from the manifest"
+    )
     (model,) = contents["model"].values()
     assert set(contents["model"]) == {"adapted_model.nemo"}
     assert model.is_relative_to(kept.folder.data / "models"), "a model of gigabytes is not copied"
@@ -212,8 +215,8 @@ def test_losses_arrive_while_the_training_runs_and_results_after_it(
     )
     figures = cycle_record(folder).figures
     assert {name: server.summary[name] for name in figures} == figures
-    names = [artifact["artifactCollectionName"].partition("-")[0] for artifact in server.artifacts]
-    assert server.used == [f"a{names.index('manifest') + 1}"]
+    names = [artifact["artifactCollectionName"].rpartition("-")[0] for artifact in server.artifacts]
+    assert {"leaderboard", "manifest", "model"} <= set(names)
     (model,) = [content for name, content in server.uploads.items() if name.endswith("adapted_model.nemo")]
     assert model == folder.adapted_model.read_bytes()
     assert not any(name.endswith(".wav") for name in server.uploads), "no audio unasked"

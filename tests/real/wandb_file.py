@@ -17,7 +17,7 @@ def records(file: Path) -> Iterator[Record]:
     """Every record, in order; a file that is cut off, or framed otherwise, fails."""
     data = file.read_bytes()
     assert data[:4] == b":W&B", "a file of W&B's"
-    place, whole = 7, b""
+    place, whole, is_begun = 7, b"", False  # a block's last bytes may begin a record and hold none of it
     while place < len(data):
         left = _BLOCK - place % _BLOCK
         if left < _HEADER.size:
@@ -27,7 +27,8 @@ def records(file: Path) -> Iterator[Record]:
         place += _HEADER.size
         part = data[place : place + length]
         assert len(part) == length and kind in (_FULL, _FIRST, _MIDDLE, _LAST)
-        assert bool(whole) == (kind in (_MIDDLE, _LAST))
+        assert is_begun == (kind in (_MIDDLE, _LAST))
+        is_begun = kind in (_FIRST, _MIDDLE)
         place += length
         whole += part
         if kind in (_FULL, _LAST):
@@ -35,7 +36,7 @@ def records(file: Path) -> Iterator[Record]:
             record.ParseFromString(whole)
             whole = b""
             yield record
-    assert not whole
+    assert not is_begun
 
 
 def history(file: Path) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ class WandbServer:
     """What has arrived, of a server with an ailment.
 
     `history` is the run's, line by line; `uploads` are files by name, `artifacts` are the inputs of `CreateArtifact`
-    in order, `used` the artifacts that the run was made from; `asked` names every call.
+    in order; `asked` names every call.
     """
 
     ailment: Ailment = "none"
@@ -31,7 +31,6 @@ class WandbServer:
     summary: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
     artifacts: list[dict[str, Any]] = field(default_factory=list)
-    used: list[str] = field(default_factory=list)
     uploads: dict[str, bytes] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     runs: set[str] = field(default_factory=set)
@@ -122,12 +121,6 @@ class WandbServer:
 
     def _CommitArtifact(self, variables: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         return {"commitArtifact": {"artifact": {"id": variables["artifactID"], "digest": "d"}}}
-
-    def _UseArtifact(self, variables: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
-        self.used.append(
-            variables["artifactID"] if "artifactID" in variables else variables["input"]["artifactID"]
-        )
-        return {"useArtifact": {"artifact": {"id": self.used[-1]}}}
 
     def stream(self, files: dict[str, Any]) -> None:
         for name, part in files.items():

@@ -7,15 +7,16 @@ python -m flywheel.compute.programs.boost --model base.nemo --plan plan.json --t
 import argparse
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flywheel.compute.programs.transcribe import hear, hypotheses_of, load_model
 from flywheel.corpus.manifest import ManifestRow, read_manifest
 from flywheel.errors import FlywheelError
-from flywheel.files.atomic import read_json, write_json, write_jsonl
-from flywheel.recognisers.boosting import BoostingPlan, chosen_alpha, try_strengths
+from flywheel.files.atomic import write_jsonl
+from flywheel.files.records import read_record, write_record
+from flywheel.recognisers.boosting import BoostingChoice, BoostingPlan, chosen_alpha, try_strengths
 from flywheel.scoring import Transcript
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def boost(options: BoostingOptions) -> None:
 
     Raises `FlywheelError` where the model's decoder cannot be boosted.
     """
-    plan = BoostingPlan.from_dict(read_json(options.plan))
+    plan = read_record(options.plan, BoostingPlan)
     trials, rows = read_manifest(options.trials), read_manifest(options.manifest)
     model = BoostedModel(options.model, plan, options.batch_size)
     tried = try_strengths(plan, lambda alpha: _transcripts(trials, model.hear(trials, alpha)))
@@ -74,10 +75,7 @@ def boost(options: BoostingOptions) -> None:
         write_jsonl(options.output, hypotheses_of(rows, model.hear(rows, alpha)))
     else:
         shutil.copyfile(options.baseline, options.output)
-    write_json(
-        options.choice,
-        {"alpha": alpha, "unwritable": model.unwritable, "trials": [asdict(trial) for trial in tried]},
-    )
+    write_record(options.choice, BoostingChoice(alpha, tuple(model.unwritable), tried))
 
 
 class BoostedModel:

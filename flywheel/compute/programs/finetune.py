@@ -21,8 +21,9 @@ from flywheel.compute.programs.heartbeat import heartbeat
 from flywheel.compute.programs.nemo_log import only_errors
 from flywheel.compute.programs.stock_finetune import run_stock_script, stock_script
 from flywheel.errors import FlywheelError
-from flywheel.files.atomic import read_jsonl, write_json
-from flywheel.recognisers.nemo_asr import METRICS_FILE
+from flywheel.files.atomic import read_jsonl
+from flywheel.files.records import write_record
+from flywheel.recognisers.nemo_asr import METRICS_FILE, TrainingMetrics
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -100,17 +101,15 @@ def finetune(config: "DictConfig") -> None:
     if frozen := config.model.get("frozen_encoder_layers", 0):
         trainer.callbacks.append(FrozenLayers(model, frozen))  # type: ignore[attr-defined]
     trainer.fit(model)
-    write_json(
-        folder / METRICS_FILE,
-        {
-            "rows_seen": rows,
-            "epochs": lines.epochs,
-            "steps": trainer.global_step,
-            "seed": seed,
-            "seconds": round(time.monotonic() - started, 1),
-            "versions": {name: version(name) for name in ("torch", "nemo_toolkit", "lightning")},
-        },
+    metrics = TrainingMetrics(
+        rows_seen=rows,
+        epochs=tuple(lines.epochs),
+        steps=trainer.global_step,
+        seed=seed,
+        seconds=round(time.monotonic() - started, 1),
+        versions={name: version(name) for name in ("torch", "nemo_toolkit", "lightning")},
     )
+    write_record(folder / METRICS_FILE, metrics)
 
 
 def _instantiated_strategy(settings: Any) -> dict[str, Any]:

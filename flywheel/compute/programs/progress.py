@@ -5,17 +5,16 @@ from typing import Any
 
 import lightning.pytorch as pl
 
+from flywheel.recognisers.nemo_asr import Epoch
+
 _SECONDS_BETWEEN_LINES = 5.0
 
 
 class LossLines(pl.Callback):
-    """Prints a line every few seconds and one for each validation; keeps the epochs' figures in `epochs`.
-
-    Each of `epochs` is {"epoch": from 1, "steps", "train_loss": mean of the epoch, "val_wer", "val_loss"}.
-    """
+    """Prints a line every few seconds and one for each validation; keeps the figures of the epochs in `epochs`."""
 
     def __init__(self) -> None:
-        self.epochs: list[dict[str, float | int | None]] = []
+        self.epochs: list[Epoch] = []
         self._last = time.monotonic()
         self._since_line: list[float] = []
         self._since_epoch: list[float] = []
@@ -45,19 +44,18 @@ class LossLines(pl.Callback):
         if trainer.sanity_checking or not self._since_epoch:
             return
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        figures: dict[str, float | int | None] = {
-            "epoch": trainer.current_epoch + 1,
-            "steps": trainer.global_step,
-            "train_loss": _mean(self._since_epoch),
-            "val_wer": metrics.get("val_wer"),
-            "val_loss": metrics.get("val_loss"),
-        }
-        self.epochs.append(figures)
-        self._since_epoch = []
-        shown = ", ".join(
-            f"{name} {value:.4f}" for name, value in figures.items() if isinstance(value, float)
+        epoch = Epoch(
+            epoch=trainer.current_epoch + 1,
+            steps=trainer.global_step,
+            train_loss=_mean(self._since_epoch),
+            val_wer=metrics.get("val_wer"),
+            val_loss=metrics.get("val_loss"),
         )
-        print(f"epoch {figures['epoch']} done: {shown}", flush=True)
+        self.epochs.append(epoch)
+        self._since_epoch = []
+        figures = {name: getattr(epoch, name) for name in ("train_loss", "val_wer", "val_loss")}
+        shown = ", ".join(f"{name} {value:.4f}" for name, value in figures.items() if value is not None)
+        print(f"epoch {epoch.epoch} done: {shown}", flush=True)
 
 
 class EndsAt(pl.Callback):

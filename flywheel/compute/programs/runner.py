@@ -17,8 +17,8 @@ null, "time-out" or "request"; `error` says why the command could not be execute
 missing or cut, in which case nothing was started. A job that has such a file has finished and is not run again.
 
 Variables of the job are those of this program and of `.flywheel/environment`, a JSON object in a file that only
-its owner may read; it is removed as soon as it was read. With `--lifeline`, the job ends when standard input does.
-Standard library only.
+its owner may read; it is removed as soon as it was read. With `--lifeline`, more of them are the first line of
+standard input, again a JSON object, and the job ends when standard input does. Standard library only.
 """
 
 import argparse
@@ -113,13 +113,14 @@ def run(root: Path, *, lifeline: bool) -> int:
     if problems := tuple(_problems(root, job["files"])):
         space.note_ending(problems=problems)
         return NOT_STARTED
-    if space.stop.exists():  # given up before it began
+    sent = _first_line() if lifeline else b"{}\n"
+    if space.stop.exists() or not sent.endswith(b"\n"):  # given up before it began
         space.note_ending(stopped="request")
         return NOT_STARTED
     for output in job["outputs"]:
         (root / output).parent.mkdir(parents=True, exist_ok=True)
     os.chdir(root)
-    os.environ.update(environment)
+    os.environ.update({**environment, **json.loads(sent)})
     wake = supervisor.wake_on_signals()
     supervisor.adopt_orphans()
     begun = time.monotonic()
@@ -138,6 +139,12 @@ def run(root: Path, *, lifeline: bool) -> int:
     space.note_ending(exit_code=tree.exit_code, seconds=seconds, stopped=stopped)
     status = 1 if tree.exit_code is None else tree.exit_code
     return status if status >= 0 else 128 - status
+
+
+def _first_line() -> bytes:
+    """Of standard input, and not a byte more, which would look to `watch` as if nothing came."""
+    with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as unbuffered:
+        return unbuffered.readline()
 
 
 def _without_link(path: Path) -> None:

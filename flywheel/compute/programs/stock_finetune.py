@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from flywheel.errors import FlywheelError
-from flywheel.files.atomic import read_jsonl, write_json
-from flywheel.recognisers.nemo_asr import FROZEN_KEY
+from flywheel.files.atomic import read_jsonl
+from flywheel.files.records import write_record
+from flywheel.recognisers.nemo_asr import FROZEN_KEY, Epoch, TrainingMetrics
 
 SCRIPT_VARIABLE: Final = "NEMO_FINETUNE_SCRIPT"
 """Where the script lies, if not where NVIDIA's containers have it."""
@@ -81,18 +82,16 @@ def run_stock_script(script: Path, overrides: Sequence[str], metrics_file: str) 
         raise FlywheelError(f"{script} ended with status {status}; its last lines are above")
     if rows != expected:
         raise FlywheelError(f"{script} said that its loaders hold {rows} rows; the manifests hold {expected}")
-    epochs = list(events.epochs())
-    write_json(
-        folder / metrics_file,
-        {
-            "rows_seen": rows,
-            "epochs": epochs,
-            "steps": epochs[-1]["steps"] if epochs else 0,
-            "seed": None,  # the script sets none
-            "seconds": round(time.monotonic() - started, 1),
-            "versions": {name: _version(name) for name in ("torch", "nemo_toolkit", "lightning")},
-        },
+    epochs = tuple(events.epochs())
+    metrics = TrainingMetrics(
+        rows_seen=rows,
+        epochs=epochs,
+        steps=epochs[-1].steps if epochs else 0,
+        seed=None,  # the script sets none
+        seconds=round(time.monotonic() - started, 1),
+        versions={name: _version(name) for name in ("torch", "nemo_toolkit", "lightning")},
     )
+    write_record(folder / metrics_file, metrics)
 
 
 def _follow(script_run: subprocess.Popen[str], expected: Mapping[str, int]) -> dict[str, int]:
@@ -147,18 +146,18 @@ class _Events:
             return []
         return [(event.step, event.value) for event in accumulated.Scalars(tag)]
 
-    def epochs(self) -> Iterator[dict[str, float | int | None]]:
-        """The figures of each epoch, which ends with a validation: as `LossLines.epochs` has them."""
+    def epochs(self) -> Iterator[Epoch]:
+        """The figures of each epoch, which ends with a validation."""
         losses = self.scalars("train_loss")
         validation_losses = dict(self.scalars("val_loss"))
         since = -1
         for number, (step, wer) in enumerate(self.scalars("val_wer"), start=1):
             of_epoch = [loss for at, loss in losses if since < at <= step]
-            yield {
-                "epoch": number,
-                "steps": step + 1,
-                "train_loss": sum(of_epoch) / len(of_epoch) if of_epoch else None,
-                "val_wer": wer,
-                "val_loss": validation_losses.get(step),
-            }
+            yield Epoch(
+                epoch=number,
+                steps=step + 1,
+                train_loss=sum(of_epoch) / len(of_epoch) if of_epoch else None,
+                val_wer=wer,
+                val_loss=validation_losses.get(step),
+            )
             since = step

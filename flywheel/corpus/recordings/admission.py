@@ -18,10 +18,11 @@ from flywheel.corpus.recordings.lines import (
     Withdrawn,
     read_withdrawn,
 )
-from flywheel.corpus.split.earlier_decisions import Assignments
+from flywheel.corpus.split.earlier_decisions import NOTHING_ASSIGNED, Assignments
 from flywheel.corpus.split.leaks import TRAINING_SUBSETS
 from flywheel.files.atomic import write_jsonl
 from flywheel.scoring.slices import HUMAN
+from flywheel.speech.cached_files import note_files, whole_files
 from flywheel.speech.synthesis_workers import write_audio
 
 __all__ = [
@@ -103,7 +104,7 @@ def take_in(
     Raises:
         RecordingsError: `withdrawn.txt` cannot be read, or the audio of rows that joined before is gone.
     """
-    gate = _Admitting(speech, read_withdrawn(drop.root), known, earlier or Assignments())
+    gate = _Admitting(speech, read_withdrawn(drop.root), known, earlier or NOTHING_ASSIGNED)
     total = drop.count()
     for done, checked in enumerate(_checked(drop, speech), start=1):
         gate.decide(checked)
@@ -172,16 +173,21 @@ class _Admitting:
     def result(self, drop: DropFolder) -> Admission:
         """What it all came to."""
         staying = [row for row in self.known if not self._is_withdrawn(row)]
-        gone = [row for row in staying if not self._copy(row).is_file()]
+        whole = whole_files(self.speech, map(self._copy, staying))
+        gone = [row for row in staying if self._copy(row) not in whole]
         if gone:
             raise RecordingsError(
                 f"audio of recordings in {self.speech}",
                 [
-                    *(f"{self._copy(row)}: found no such file ({row.voice_id})" for row in gone[:_SHOWN]),
+                    *(
+                        f"{self._copy(row)}: found no such file, or a damaged one ({row.voice_id})"
+                        for row in gone[:_SHOWN]
+                    ),
                     f"{len(gone)} in all: drop them again, fetch them from the bucket, or name their speakers in "
                     f"{drop.root / WITHDRAWN_FILE}",
                 ],
             )
+        note_files(self.speech, [self._copy(row) for row in (*staying, *self.new)])
         return Admission(
             rows=(*staying, *self.new),
             offered=self.offered,
@@ -232,7 +238,7 @@ class _Admitting:
             self.joined_before += 1
         else:
             self.new.append(row)
-        if checked.samples is not None and not self._copy(row).is_file():
+        if checked.samples is not None and not whole_files(self.speech, [self._copy(row)]):
             # Written anew, without what a recorder may have put beside the samples: names, places, times.
             write_audio(self._copy(row), checked.samples)
 

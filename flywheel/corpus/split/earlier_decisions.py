@@ -1,17 +1,25 @@
 """What earlier cycles decided about terms, voices, syntheses and sentences, and later ones must keep."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Self
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from flywheel.corpus.manifest import MEASURED_ONLY, SUBSETS
 from flywheel.errors import Problems
 
-__all__ = ["Assignments", "AssignmentsError"]
+__all__ = ["NOTHING_ASSIGNED", "Assignments", "AssignmentsError"]
+
+
+_SEEN = ("seen", "unseen")
+_ALLOWED: Mapping[str, Sequence[str]] = {
+    "terms": _SEEN,
+    "voices": (*_SEEN, *MEASURED_ONLY),
+    "groups": SUBSETS,
+    "sentences": ("general", "replay", "train", "development", "validation"),
+}
 
 
 class AssignmentsError(Problems):
-    """A record of assignments that cannot be read: every problem of it."""
+    """Assignments to what is no side of a split: every one of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,39 +33,29 @@ class Assignments:
         groups: synthesis group to its subset.
         sentences: words of a sentence to its side: ``general`` or ``replay`` of a general one; ``train``,
             ``development`` or ``validation`` of a clinical one in seen voices.
+
+    Raises:
+        AssignmentsError: all words that are none of these.
     """
 
-    terms: Mapping[str, str] = field(default_factory=dict)
-    voices: Mapping[str, str] = field(default_factory=dict)
-    groups: Mapping[str, str] = field(default_factory=dict)
-    sentences: Mapping[str, str] = field(default_factory=dict)
+    terms: Mapping[str, str]
+    voices: Mapping[str, str]
+    groups: Mapping[str, str]
+    sentences: Mapping[str, str]
 
-    def to_json(self) -> dict[str, dict[str, str]]:
-        """A JSON object that `from_json` reads, keys sorted."""
-        return {name: dict(sorted(table.items())) for name, table in asdict(self).items()}
-
-    @classmethod
-    def from_json(cls, value: object) -> Self:
-        """The assignments of an earlier cycle; `AssignmentsError` with all problems where `value` is none."""
-        seen = ("seen", "unseen")
-        allowed = {
-            "terms": seen,
-            "voices": (*seen, *MEASURED_ONLY),
-            "groups": SUBSETS,
-            "sentences": ("general", "replay", "train", "development", "validation"),
-        }
-        tables = value if isinstance(value, Mapping) else {}
-        problems = [] if tables.keys() == allowed.keys() else [f"found no tables {', '.join(allowed)}"]
-        for name, words in allowed.items():
-            table = tables.get(name, {})
+    def __post_init__(self) -> None:
+        problems = []
+        for name, words in _ALLOWED.items():
+            table = getattr(self, name)
             problems += [
                 f"{name}, {key!r}: found {word!r}; allowed: {', '.join(words)}"
-                for key, word in (table.items() if isinstance(table, Mapping) else [("", table)])
+                for key, word in table.items()
                 if word not in words
             ]
+            # In one order, so that the same decisions give the same file.
+            object.__setattr__(self, name, dict(sorted(table.items())))
         if problems:
-            raise AssignmentsError("assignments of an earlier cycle", problems)
-        return cls(**{table.name: tables[table.name] for table in fields(cls)})
+            raise AssignmentsError("assignments", problems)
 
     def updated(self, newer: "Assignments") -> "Assignments":
         """Both together; what an earlier cycle held and this one lacks is not forgotten."""
@@ -67,3 +65,7 @@ class Assignments:
             {**self.groups, **newer.groups},
             {**self.sentences, **newer.sentences},
         )
+
+
+NOTHING_ASSIGNED = Assignments({}, {}, {}, {})
+"""Before the first cycle."""

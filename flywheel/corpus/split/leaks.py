@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from flywheel.corpus.manifest import ManifestRow
-from flywheel.corpus.split.earlier_decisions import Assignments
+from flywheel.corpus.split.earlier_decisions import NOTHING_ASSIGNED, Assignments
 from flywheel.scoring.slices import UNSEEN_ENGINE
 from flywheel.scoring.term_matching import TermFinder, letter_words
 
@@ -110,14 +110,14 @@ def check_leaks(
             "No sentence of a held-out row is in a training row, in whatever voice.",
             [row for row in rows if row.subset == "validation"],
             training,
-            earlier or Assignments(),
+            earlier or NOTHING_ASSIGNED,
         ),
         _new_sentences(
             "development_sentences_not_learned",
             "No sentence that picks the checkpoint is in a row that is learned from.",
             [row for row in rows if row.subset == "development"],
             [row for row in training if row.subset != "development"],
-            earlier or Assignments(),
+            earlier or NOTHING_ASSIGNED,
         ),
         _control_sentences(rows, training),
         _human_voices(rows, training),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from flywheel.corpus.manifest import MEASURED_ONLY, SUBSETS, ManifestRow, find_conflicts
-from flywheel.corpus.split.earlier_decisions import Assignments
+from flywheel.corpus.split.earlier_decisions import NOTHING_ASSIGNED, Assignments
 from flywheel.corpus.split.held_out_sentences import SIDES, Fractions, Group, divide_sentences, rank, share
 from flywheel.corpus.split.leaks import TRAINING_SUBSETS, LeakCheck, check_leaks, sentence_key
 from flywheel.corpus.terms import ENTITY_CATEGORIES
@@ -28,6 +28,7 @@ __all__ = [
     "LeakCheck",
     "Split",
     "SplitError",
+    "SplitRecord",
     "SplitSettings",
     "check_leaks",
     "split_rows",
@@ -109,6 +110,28 @@ class Split:
         """Rows by subset and category, as `subset_counts` gives them."""
         return subset_counts(self.rows)
 
+    def record(self, settings: SplitSettings, leaks: Iterable[LeakCheck] = ()) -> "SplitRecord":
+        """What is kept of the split beside its rows."""
+        return SplitRecord(settings, self.counts, self.warnings, self.assignments, tuple(leaks))
+
+
+@dataclass(frozen=True, slots=True)
+class SplitRecord:
+    """A split without its rows, as `split.json` holds it.
+
+    Args:
+        settings: how the rows were divided.
+        counts: rows by subset and category, as `subset_counts` gives them.
+        warnings, assignments: as in `Split`.
+        leaks: what was looked for, and found.
+    """
+
+    settings: SplitSettings
+    counts: Mapping[str, Mapping[str, int]]
+    warnings: tuple[str, ...]
+    assignments: Assignments
+    leaks: tuple[LeakCheck, ...] = ()
+
 
 def split_rows(
     rows: Sequence[ManifestRow], settings: SplitSettings, *, earlier: Assignments | None = None
@@ -136,7 +159,7 @@ def split_rows(
     Raises:
         SplitError: no rows, rows that contradict each other, or voices or engines that cannot be held out.
     """
-    earlier = earlier or Assignments()
+    earlier = earlier or NOTHING_ASSIGNED
     apart = {
         row.synthesis_group: subset
         for row in rows

@@ -15,11 +15,12 @@ from flywheel.recognisers.boosting.settings import (
     BoostingSettingsError,
     Search,
 )
-from flywheel.recognisers.boosting.strengths import BoostingTrial, chosen_alpha, try_strengths
+from flywheel.recognisers.boosting.strengths import BoostingChoice, BoostingTrial, chosen_alpha, try_strengths
 
 __all__ = [
     "ALPHAS",
     "Boosting",
+    "BoostingChoice",
     "BoostingPlan",
     "BoostingSettings",
     "BoostingSettingsError",

@@ -1,32 +1,35 @@
 """Boosting measured in a cycle: the rows a strength is chosen on, the job, and its comparison with the baseline."""
 
 import random
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from flywheel.compute.job import ComputeBackend, ComputeJob, Seconds
 from flywheel.corpus.manifest import ManifestRow, read_manifest, write_manifest
 from flywheel.corpus.terms import PRIORITY_CATEGORIES
 from flywheel.errors import FlywheelError
-from flywheel.files.atomic import read_json, sha256_of_file, write_json
+from flywheel.files.atomic import sha256_of_file
 from flywheel.files.cycles import CycleFolder, earlier_cycles
+from flywheel.files.records import read_record, record_text, write_record
 from flywheel.recognisers.bases import Base
 from flywheel.recognisers.boosting.record import Boosting
 from flywheel.recognisers.boosting.settings import BoostingPlan, BoostingSettings
-from flywheel.recognisers.boosting.strengths import BoostingTrial
+from flywheel.recognisers.boosting.strengths import BoostingChoice
 from flywheel.recognisers.evaluation import (
     STARTING,
     Transcription,
+    TranscriptionRecord,
     model_label,
-    row_scores,
+    read_scored_rows,
+    read_scores,
     score,
     seeded_terms,
     transcribed_once,
     what_is_heard,
 )
-from flywheel.scoring import CLINICAL, Comparison, compare
+from flywheel.scoring import CLINICAL, Comparison, Scores, compare
 from flywheel.scoring.numbers_as_text import counted
 
 __all__ = ["against_finetune", "boost", "read_boosting", "trial_rows"]
@@ -104,78 +107,75 @@ def boost(
     )
     write_manifest(boosted.rows, rows)
     write_manifest(folder.boosting_trials, trials)
-    write_json(folder.boosting_plan, plan.to_dict())
+    write_record(folder.boosting_plan, plan)
     asked = {
         **what_is_heard(base, rows),
         "trials": what_is_heard(base, trials)["rows"],
-        "plan": plan.to_dict(),
+        "plan": sha256(record_text(plan).encode()).hexdigest(),
         "normalizer": CLINICAL.label,
         "baseline": sha256_of_file(folder.baseline.hyps),
     }
     job = _job(base, folder, _audio_seconds(rows, trials, plan), batch_size=batch_size, timeout=timeout)
     done = transcribed_once(boosted, asked, job, backend, on_line, also=(_CHOICE,))
-    choice = read_json(boosted.root / _CHOICE)
-    label = f"{model_label(base)}, terms boosted at {choice['alpha']:g}"
-    score(boosted, label if choice["alpha"] else f"{model_label(base)}, nothing boosted")
+    choice = read_record(boosted.root / _CHOICE, BoostingChoice)
+    label = f"{model_label(base)}, terms boosted at {choice.alpha:g}"
+    score(boosted, label if choice.alpha else f"{model_label(base)}, nothing boosted")
     boosting = Boosting(
-        alpha=choice["alpha"],
-        phrases=len(plan.terms) - len(choice["unwritable"]),
+        alpha=choice.alpha,
+        phrases=len(plan.terms) - len(choice.unwritable),
         chosen_on=_described(trials, trained_on),
-        trials=tuple(BoostingTrial.from_dict(trial) for trial in choice["trials"]),
-        comparison=_compared(folder),
+        trials=choice.trials,
+        comparison=_compared(folder, PRIORITY_CATEGORIES),
         search=plan.decoding,
-        unwritable=tuple(choice["unwritable"]),
+        unwritable=choice.unwritable,
     )
-    write_json(folder.boosting, boosting.to_dict())
+    write_record(folder.boosting, boosting)
     return boosting, done
 
 
-def read_boosting(folder: CycleFolder) -> Boosting | None:
+def read_boosting(
+    folder: CycleFolder, priority_categories: Sequence[str] = PRIORITY_CATEGORIES
+) -> Boosting | None:
     """What `boost` left; None where it was not measured, or beside another baseline than the one that is there now.
 
-    Its comparison is over the priority categories of the gate, which may have been set after the boosting.
+    Its comparison is over `priority_categories`: those of the gate, which may have been set after the boosting.
     """
     if not (folder.boosting.exists() and folder.baseline.scores.exists()):
         return None
-    boosting = Boosting.from_dict(read_json(folder.boosting))
-    if not _is_of_baseline(boosting.comparison, read_json(folder.baseline.scores)["slices"]):
+    boosting = read_record(folder.boosting, Boosting)
+    if not _is_of_baseline(boosting.comparison, read_scores(folder.baseline)):
         return None
-    if boosting.comparison.priority_categories == _priority(folder):
+    if boosting.comparison.priority_categories == tuple(priority_categories):
         return boosting
-    return replace(boosting, comparison=_compared(folder))
+    return replace(boosting, comparison=_compared(folder, priority_categories))
 
 
-def _is_of_baseline(comparison: Comparison, slices: Mapping[str, Any]) -> bool:
-    """Whether the rates before are, to the last digit, those that the baseline's `slices` hold."""
+def _is_of_baseline(comparison: Comparison, scores: Scores) -> bool:
+    """Whether the rates before are, to the last digit, those of the baseline."""
+    slices = scores.slices
     return slices.keys() == comparison.slices.keys() and all(
-        slices[name]["rows"] == then.rows
-        and slices[name]["wer"]["value"] == then.wer.before.value
-        and slices[name]["cer"]["value"] == then.cer.before.value
-        and slices[name].get("ker", {}).get("value") == (then.ker and then.ker.before.value)
+        (of_slice := slices[name]).rows == then.rows
+        and of_slice.wer.value == then.wer.before.value
+        and of_slice.cer.value == then.cer.before.value
+        and (of_slice.ker and of_slice.ker.value) == (then.ker and then.ker.before.value)
         for name, then in comparison.slices.items()
     )
 
 
-def _compared(folder: CycleFolder) -> Comparison:
+def _compared(folder: CycleFolder, priority_categories: Sequence[str]) -> Comparison:
     """From the base to the base with boosting."""
-    before, after = row_scores(folder.baseline), row_scores(folder.boosted)
-    return compare(before, after, priority_categories=_priority(folder))
+    before, after = read_scored_rows(folder.baseline), read_scored_rows(folder.boosted)
+    return compare(before, after, priority_categories=priority_categories)
 
 
-def against_finetune(folder: CycleFolder) -> Comparison:
+def against_finetune(folder: CycleFolder, priority_categories: Sequence[str]) -> Comparison:
     """From the base with boosting to the fine-tuned model, over the same rows.
 
     Raises:
         FlywheelError: boosting was not measured (see `read_boosting`), or nothing was trained.
     """
-    return compare(row_scores(folder.boosted), row_scores(folder.next), priority_categories=_priority(folder))
-
-
-def _priority(folder: CycleFolder) -> tuple[str, ...]:
-    """Those that the gate looked at; the default ones before there is a gate."""
-    if not folder.gate.exists():
-        return PRIORITY_CATEGORIES
-    return tuple(read_json(folder.gate)["priority_categories"])
+    before, after = read_scored_rows(folder.boosted), read_scored_rows(folder.next)
+    return compare(before, after, priority_categories=priority_categories)
 
 
 def _check_baseline(base: Base, folder: CycleFolder, rows: Sequence[ManifestRow]) -> None:
@@ -183,7 +183,7 @@ def _check_baseline(base: Base, folder: CycleFolder, rows: Sequence[ManifestRow]
         raise FlywheelError(
             f"{folder.baseline.root}: nothing was heard there; materialise baseline_eval first"
         )
-    if read_json(folder.baseline.transcription).get("asked") != what_is_heard(base, rows):
+    if read_record(folder.baseline.transcription, TranscriptionRecord).asked != what_is_heard(base, rows):
         raise FlywheelError(
             f"{folder.baseline.root}: the baseline is of another model or of other rows than the cycle has now; "
             "materialise baseline_eval first"

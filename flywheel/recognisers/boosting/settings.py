@@ -1,9 +1,8 @@
 """How boosting is tried, and what the job is asked for."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self, TypeAlias, get_args
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
 
 from flywheel.errors import Problems
 from flywheel.scoring.numbers_as_text import listed
@@ -84,15 +83,6 @@ class BoostingPlan:
     general_wer_cap: float
     search: Search
     beam_size: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """As the job's file holds it; `from_dict` is its inverse."""
-        return {**asdict(self), "terms": list(self.terms), "alphas": list(self.alphas)}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The plan that `to_dict` was called on."""
-        return cls(**{**values, "terms": tuple(values["terms"]), "alphas": tuple(values["alphas"])})
 
     @property
     def decoding(self) -> str:

@@ -1,8 +1,7 @@
 """What each strength of boosting does to the trial rows, and which is chosen."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
 
 from flywheel.recognisers.boosting.settings import BoostingPlan
 from flywheel.scoring import (
@@ -15,13 +14,13 @@ from flywheel.scoring import (
     keyword_error_rate,
     score_rows,
     wilson,
+    word_error_rate,
 )
 
-__all__ = ["BoostingTrial", "chosen_alpha", "try_strengths"]
+__all__ = ["BoostingChoice", "BoostingTrial", "chosen_alpha", "try_strengths"]
 
 _ROUNDING = 1e-9
 """A difference of rates is a floating point number: one that is meant to equal the cap may be off by less than this."""
-_ESTIMATES = ("ker", "general_wer", "false_insertions", "change")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +37,29 @@ class BoostingTrial:
     """
 
     alpha: float
-    ker: Estimate | None
-    general_wer: Estimate | None
-    false_insertions: Estimate | None
+    ker: Estimate | None = None
+    general_wer: Estimate | None = None
+    false_insertions: Estimate | None = None
     change: Estimate | None = None
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The trial that `asdict` was called on."""
-        estimates = {name: None if values[name] is None else Estimate(**values[name]) for name in _ESTIMATES}
-        return cls(**{**values, **estimates})
 
     def is_within(self, cap: float) -> bool:
         """Whether `change` is no more than `cap`, absolute."""
         return self.change is not None and self.change.value <= cap + _ROUNDING
+
+
+@dataclass(frozen=True, slots=True)
+class BoostingChoice:
+    """What a boosting job leaves beside its hypotheses: the strength, how it was found, and what could not be boosted.
+
+    Args:
+        alpha: the chosen strength; 0.0 where none helped within the cap.
+        unwritable: terms that the model's tokens cannot write.
+        trials: one for each strength that was tried.
+    """
+
+    alpha: float
+    unwritable: tuple[str, ...]
+    trials: tuple[BoostingTrial, ...]
 
 
 def try_strengths(
@@ -86,12 +94,11 @@ def chosen_alpha(trials: Sequence[BoostingTrial], general_wer_cap: float) -> flo
 
 
 def _trial(alpha: float, rows: Sequence[RowScore], plain: Sequence[RowScore] | None) -> BoostingTrial:
-    general = [row.words for row in rows if row.term_missed is None]
     inserted = sum(bool(row.false_insertions) for row in rows)
     return BoostingTrial(
         alpha=alpha,
         ker=keyword_error_rate(rows),
-        general_wer=_rate([row for row in rows if row.term_missed is None], general),
+        general_wer=word_error_rate([row for row in rows if row.term_missed is None]),
         false_insertions=wilson(inserted, len(rows)) if rows else None,
         change=None if plain is None else _change(plain, rows),
     )
@@ -102,22 +109,13 @@ def _change(before: Sequence[RowScore], after: Sequence[RowScore]) -> Estimate |
     without_term = [place for place, row in enumerate(before) if row.term_missed is None]
     places = without_term or range(len(before))
     pairs = [(_control(before[place]), _control(after[place])) for place in places]
-    rows = [before[place] for place in places]
-    differences = [second.errors - first.errors for first, second in pairs]
     lengths = [first.reference_length for first, _ in pairs]
-    return _ratio(rows, differences, lengths)
+    if not any(lengths):
+        return None
+    differences = [second.errors - first.errors for first, second in pairs]
+    return cluster_bootstrap(differences, lengths, [before[place].cluster for place in places])
 
 
 def _control(row: RowScore) -> ErrorCounts:
     """The errors that boosting must not add to: those on all words, or on the words beside the term."""
     return row.other_words or row.words
-
-
-def _rate(rows: Sequence[RowScore], counts: Sequence[ErrorCounts]) -> Estimate | None:
-    return _ratio(rows, [each.errors for each in counts], [each.reference_length for each in counts])
-
-
-def _ratio(rows: Sequence[RowScore], errors: Sequence[int], lengths: Sequence[int]) -> Estimate | None:
-    if not any(lengths):
-        return None
-    return cluster_bootstrap(errors, lengths, [row.cluster for row in rows])

@@ -85,7 +85,7 @@
     } catch {
       kept = false;
     }
-    if (!kept) tell("This browser keeps nothing for a page opened from disk: download before you close it.");
+    if (!kept) tell("This browser cannot keep your verdicts for a page opened from disk: download them before you close it.");
     if (!before) return;
     byId("judged-by").value = before.name || "";
     for (const entry of entries) {
@@ -112,7 +112,7 @@
   function download() {
     const name = oneLine(byId("judged-by").value);
     if (!name) {
-      tell("Your name stands beside each of your verdicts: fill it in first.");
+      tell("Your name goes with each verdict: fill it in first.");
       byId("judged-by").focus();
       return;
     }
@@ -129,7 +129,7 @@
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
     downloaded = true;
     const amount = mine.length === 1 ? "1 new verdict" : `${mine.length} new verdicts`;
-    tell(`verdicts.csv holds ${amount}. Put it at ${byId("verdicts-path").textContent}, then run the cycle again.`);
+    tell(`verdicts.csv holds ${amount}. Save it as ${byId("verdicts-path").textContent}, then run the cycle again.`);
   }
 
   function tell(text) {

@@ -1,12 +1,11 @@
-"""The history: what the cycles so far came to, as one page with a figure.
+"""The history: the results of the cycles so far, as one page with a figure.
 
 history = write_history(folder)     # folder: the newest cycle; leaves history.md and history.png in it
 """
 
-from flywheel.report.history.figures import render_figure
-from flywheel.report.history.page import figure_description, headline, render
+from flywheel.report.history.figure import render_figure
+from flywheel.report.history.page import figure_description, headline, render, write_history
 from flywheel.report.history.reading import History, read_history
-from flywheel.report.history.writing import write_history
 
 __all__ = [
     "History",

@@ -1,13 +1,16 @@
-"""The history as a page: the answer first, then cycle by cycle, and what was promoted by what right."""
+"""The history as a page: the answer first, then cycle by cycle, then what was promoted, and why."""
 
 from collections.abc import Callable, Iterator, Sequence
 
+from flywheel.files.atomic import write_bytes, write_text
+from flywheel.files.cycles import CycleFolder
 from flywheel.files.markdown import image, inline, table
 from flywheel.recognisers.registry import Entry
-from flywheel.report.history.reading import History
+from flywheel.report.history.figure import render_figure
+from flywheel.report.history.reading import History, read_history
 from flywheel.report.history.shared_rows import OnSharedRows, SharedRows
 from flywheel.report.history.turns import Measured, Turn
-from flywheel.report.leaderboard.lines import Line, ker_table, not_measured, rate_table, section
+from flywheel.report.rate_tables import Line, ker_table, not_measured, rate_table, section
 from flywheel.scoring.intervals import Estimate
 from flywheel.scoring.numbers_as_text import (
     change_in_points,
@@ -20,19 +23,28 @@ from flywheel.scoring.numbers_as_text import (
     rate,
 )
 
-__all__ = ["figure_description", "headline", "render"]
+__all__ = ["figure_description", "headline", "render", "write_history"]
 
 _SHOWN_OF_HASH = 12
 _NO_ROWS = "no such rows"
 _LEGEND = (
-    "How to read the numbers: `6.2 % [2.1, 16.8]` is a rate with its 95 % interval: the true rate may well be anywhere "
+    "How to read the numbers: `6.2 % [2.1, 16.8]` is a rate with its 95 % interval: the true rate may be anywhere "
     "in it. n is the number of rows behind it. *Before* is the model that a cycle started from, *after* the one that "
     "was fine-tuned in it, both on that cycle's held-out rows."
 )
 _ROWS_DIFFER = (
-    "A cycle that grew has other rows than the one before, so that the rates of two cycles differ by their rows as "
-    "well as by their models. Section 5 has all cycles on the same rows."
+    "A cycle that grew has other rows than the one before, so the rates of two cycles differ because of their rows as "
+    "well as their models. Section 5 compares all cycles on the same rows."
 )
+
+
+def write_history(folder: CycleFolder) -> History:
+    """Read the cycles up to that of `folder`, write the page and its figure there, and return what is on them."""
+    history = read_history(folder)
+    figure = folder.history.with_suffix(".png")
+    write_bytes(figure, render_figure(history))
+    write_text(folder.history, render(history, figure.name))
+    return history
 
 
 def headline(history: History) -> str:
@@ -80,7 +92,7 @@ def figure_description(history: History) -> str:
 
 
 def _answers(history: History) -> list[tuple[str, str]]:
-    """What to do, as a verdict and its advice: to stop tuning, if that was said, and what the newest cycle came to."""
+    """What to do, as a verdict and its advice: to stop tuning, if that was said, and the result of the newest cycle."""
     if not history.turns:
         return [("No cycle is finished yet.", "")]
     latest, stop = history.turns[-1], history.stop
@@ -88,7 +100,7 @@ def _answers(history: History) -> list[tuple[str, str]]:
     if latest is stop:
         return answers
     if latest.after is None:
-        verdict = "nothing was trained, for the gate is closed."
+        verdict = "nothing was trained because the gate is closed."
     else:
         verdict = "the new model was kept." if latest.decision.promote else "the new model was not kept."
     return [*answers, (f"Cycle {latest.number}: {verdict}", latest.decision.advice)]
@@ -140,18 +152,18 @@ def _first_and_last(history: History, shared: SharedRows) -> str:
 def _in_use(entries: Sequence[Entry]) -> str:
     """The registry's pointer is its newest entry."""
     if not entries:
-        return "the base, for no model was promoted."
+        return "the base, because no model was promoted."
     newest = entries[-1]
     if not newest.model:
-        return "the base, for all models were rolled back."
+        return "the base, because all models were rolled back."
     return f"the model of {newest.cycle} ({newest.sha256[:_SHOWN_OF_HASH]})."
 
 
 def _what_was_done(history: History) -> str:
     return section(
         "What was done",
-        "How to read: one line for each cycle that is finished. The relative change is that of the KER below, p that "
-        "of the exact McNemar test.",
+        "How to read: one line for each finished cycle. The relative change is that of the KER below, and p is from "
+        "the exact McNemar test.",
         table(
             ["cycle", "started from", "result", "promoted", "relative change", "p", "what followed"],
             [
@@ -178,17 +190,17 @@ def _promoted(history: History, turn: Turn) -> str:
 
 
 def _why(turn: Turn) -> Sequence[str]:
-    """Of a closed gate the criteria that failed; otherwise the advice: the reasons stand on the cycle's own page."""
+    """The criteria that failed if the gate was closed, else the advice: the reasons are on the cycle's own page."""
     return turn.decision.reasons if turn.after is None else (turn.decision.advice,)
 
 
 def _ker(history: History) -> str:
     kinds = dict.fromkeys(turn.priority_categories for turn in history.turns)
     of = listed([listed(each) for each in kinds], "or")
-    differ = " The cycles looked at different categories, which stand beside them." if len(kinds) > 1 else ""
+    differ = " The cycles used different categories, which are named beside them." if len(kinds) > 1 else ""
     return section(
         f"KER of {inline(of)} terms, held-out rows",
-        f"How to read: the share of terms missed, which the gate and the decision look at.{differ}",
+        f"How to read: the share of terms missed, which the gate and the decision use.{differ}",
         ker_table(
             "cycle",
             _lines(history, lambda each: each.priority_ker, with_categories=len(kinds) > 1),
@@ -200,13 +212,13 @@ def _ker(history: History) -> str:
 def _wer(history: History) -> str:
     return section(
         "WER, held-out rows",
-        "How to read: wrong words for each word said, in sentences about clinical terms.",
+        "How to read: wrong, missing and added words per word said, in sentences with clinical terms.",
         rate_table("cycle", _lines(history, lambda each: each.wer), trained=_any_trained(history)),
     )
 
 
 def _general(history: History) -> str:
-    adds_up = " Each cycle has a cap of its own, so that small losses may add up: see section 5."
+    adds_up = " Each cycle has its own cap, so small losses can add up: see section 5."
     return section(
         "WER, general speech",
         "How to read: what new terms cost in everyday words."
@@ -251,8 +263,8 @@ def _same_rows(history: History, shared: SharedRows) -> str:
     trained = _any_trained(history)
     return section(
         "The same rows in every cycle",
-        "How to read: only rows that every cycle here held out, so that nothing but the model differs from one line "
-        "to the next. They are the rows of the smallest cycle: new terms are not among them.",
+        "How to read: only rows that every cycle here held out, so nothing but the model differs from one line to the "
+        "next. They are the rows of the smallest cycle, so new terms are not among them.",
         ker_table(
             f"KER of {inline(listed(shared.priority_categories))}, cycle",
             lines(lambda each: each.priority_ker),
@@ -266,7 +278,7 @@ def _promotions(history: History) -> str:
     told = "\n".join(f"- {_told(entry)}" for entry in history.entries)
     return section(
         "Promotions and rollbacks",
-        "How to read: what the registry holds of these cycles' models, oldest first. The last line is what is in use.",
+        "How to read: what the registry says about these cycles' models, oldest first. The last line is in use now.",
         told or "None: every cycle starts from the base.",
     )
 

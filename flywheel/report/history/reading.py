@@ -1,4 +1,4 @@
-"""What the cycles up to one came to, from their folders and the registry."""
+"""The results of the cycles up to one, from their folders and the registry."""
 
 from dataclasses import dataclass
 

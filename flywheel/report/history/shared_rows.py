@@ -3,14 +3,14 @@
 A row of one id is the same audio in every cycle, and what one cycle held out is never trained on later.
 """
 
-import csv
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
-from flywheel.errors import FlywheelError
 from flywheel.files.cycles import EvalFolder
+from flywheel.recognisers.evaluation import read_scored_rows
 from flywheel.report.history.turns import Turn
-from flywheel.scoring.intervals import Estimate, cluster_bootstrap, wilson
+from flywheel.scoring import Estimate, Pairs, RowScore, RowTable, keyword_error_rate, word_error_rate
 
 __all__ = ["OnSharedRows", "SharedRows", "shared_rows"]
 
@@ -44,15 +44,7 @@ class SharedRows:
     kept: OnSharedRows
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    cluster: str
-    missed: int | None
-    errors: int
-    words: int
-
-
-_Rows = Mapping[str, _Row]
+_Rows: TypeAlias = Mapping[str, RowScore]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +63,7 @@ def shared_rows(turns: Sequence[Turn], seed: int = 42) -> SharedRows | None:
         seed: of the bootstrap.
 
     Raises:
-        FlywheelError: a `results.csv` is missing, or is not of the shape that scoring writes.
+        FlywheelError: the rows of an evaluation are missing, or damaged.
     """
     if len(turns) < 2:
         return None
@@ -83,7 +75,9 @@ def shared_rows(turns: Sequence[Turn], seed: int = 42) -> SharedRows | None:
     general = sorted(set.intersection(*(set(each.general) for each in evals)))
 
     def rates(of: _Eval) -> OnSharedRows:
-        return OnSharedRows(_ker(of.priority, priority), _wer(of.general, general, seed))
+        return OnSharedRows(
+            keyword_error_rate(_of(of.priority, priority)), word_error_rate(_of(of.general, general), seed)
+        )
 
     last = (turns[-1].decision.promote and after[-1]) or before[-1]
     return SharedRows(
@@ -95,55 +89,22 @@ def shared_rows(turns: Sequence[Turn], seed: int = 42) -> SharedRows | None:
     )
 
 
-def _ker(rows: _Rows, ids: Sequence[str]) -> Estimate | None:
-    missed = [row.missed for each in ids if (row := rows[each]).missed is not None]
-    return wilson(sum(missed), len(missed)) if missed else None
-
-
-def _wer(rows: _Rows, ids: Sequence[str], seed: int) -> Estimate | None:
-    return _ratio([rows[each].errors for each in ids], [rows[each] for each in ids], seed)
+def _of(rows: _Rows, ids: Sequence[str]) -> list[RowScore]:
+    return [rows[each] for each in ids]
 
 
 def _change(before: _Rows, after: _Rows, ids: Sequence[str], seed: int) -> Estimate | None:
-    return _ratio(
-        [after[each].errors - before[each].errors for each in ids], [before[each] for each in ids], seed
-    )
-
-
-def _ratio(errors: Sequence[int], rows: Sequence[_Row], seed: int) -> Estimate | None:
-    words = [row.words for row in rows]
-    if not any(words):
-        return None
-    return cluster_bootstrap(errors, words, [row.cluster for row in rows], seed=seed)
+    tables = RowTable(_of(before, ids)), RowTable(_of(after, ids))
+    return Pairs(*tables, seed=seed).rates().wer.difference if tables[0].words[:, 3].any() else None
 
 
 def _read(folder: EvalFolder, categories: Collection[str]) -> _Eval:
-    priority: dict[str, _Row] = {}
-    general: dict[str, _Row] = {}
-    try:
-        with folder.results.open(encoding="utf-8", newline="") as file:
-            lines = csv.reader(file)
-            place = {name: at for at, name in enumerate(next(lines))}
-            for line in lines:
-                if line[place["subset"]] == _HELD_OUT and line[place["entity_category"]] in categories:
-                    priority[line[place["id"]]] = _row(line, place)
-                elif line[place["subset"]] == _GENERAL:
-                    general[line[place["id"]]] = _row(line, place)
-    except FileNotFoundError:
-        raise FlywheelError(f"{folder.results}: no such file; materialise its evaluation again") from None
-    except (StopIteration, KeyError, IndexError, ValueError) as error:
-        raise FlywheelError(
-            f"{folder.results}: not a table of results ({error!r}); materialise its evaluation again"
-        ) from None
-    return _Eval(priority, general)
-
-
-def _row(line: Sequence[str], place: Mapping[str, int]) -> _Row:
-    term, missed = line[place["term"]], line[place["ker"]]
-    return _Row(
-        # As `RowScore.cluster` has it: rows of one term, or of one sentence without a term, fail together.
-        cluster=f"term {term}" if term else f"sentence {line[place['reference']]}",
-        missed=int(missed) if missed else None,
-        errors=sum(int(line[place[name]]) for name in ("substitutions", "deletions", "insertions")),
-        words=int(line[place["reference_words"]]),
+    rows = read_scored_rows(folder)
+    return _Eval(
+        priority={
+            row.id: row
+            for row in rows
+            if row.transcript.subset == _HELD_OUT and row.transcript.entity_category in categories
+        },
+        general={row.id: row for row in rows if row.transcript.subset == _GENERAL},
     )

@@ -2,16 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeAlias
 
 from flywheel.errors import FlywheelError
-from flywheel.files.atomic import read_json
 from flywheel.files.cycles import CycleFolder, cycle_name, cycle_number, earlier_cycles
+from flywheel.files.records import read_record
+from flywheel.files.steps import CycleSteps
+from flywheel.recognisers.evaluation import read_scores
 from flywheel.scoring.comparison import Comparison, KeywordChange, RateChange
 from flywheel.scoring.intervals import Estimate
 from flywheel.scoring.numbers_as_text import negated
-from flywheel.scoring.score_reading import ScoreReader
+from flywheel.scoring.scores import Scores
 from flywheel.verdict.decision import Decision, not_trained
 from flywheel.verdict.gate import GateDecision
 
@@ -99,8 +100,8 @@ def read_turns(folder: CycleFolder) -> tuple[tuple[Turn, ...], tuple[LeftOut, ..
     left_out += [
         LeftOut(
             turn.folder.cycle,
-            f"scored with {turn.normalizer}, the newest cycle with {normalizer}; materialise baseline_eval, "
-            "next_eval and decision of it again: what was heard is kept, and only scored anew",
+            f"scored with {turn.normalizer}, but the newest cycle with {normalizer}; materialise its baseline_eval, "
+            "next_eval and decision again: transcripts are kept and only scored again",
         )
         for turn in turns
         if turn.normalizer != normalizer
@@ -125,31 +126,30 @@ def _without_folder(present: Sequence[int], last: int) -> list[LeftOut]:
 
 def _turn(folder: CycleFolder) -> Turn:
     """Raises `FlywheelError` saying what a cycle lacks, or what is wrong with its files."""
-    _require(folder.baseline.scores, "its base was not evaluated")
-    _require(folder.gate, "its gate was not evaluated")
-    scores = ScoreReader(read_json(folder.baseline.scores))
-    gate = GateDecision.from_dict(read_json(folder.gate))
+    _require(folder, "baseline_eval")
+    _require(folder, "gate")
+    scores = read_scores(folder.baseline)
+    gate = read_record(folder.gate, GateDecision)
     if not gate.open:
         return Turn(
             folder=folder,
             base=scores.model,
-            normalizer=scores.normalizer,
+            normalizer=str(scores.normalizer),
             priority_categories=gate.priority_categories,
             before=Measured(
                 gate.priority_ker, scores.metric("held_out", "wer"), scores.metric("general", "wer")
             ),
             decision=not_trained(gate),
         )
-    _require(folder.comparison, "its gate is open, and no fine-tuned model was compared with the base")
-    _require(folder.decision, "its models were compared, and nothing was decided")
-    return _trained(folder, scores, Comparison.from_dict(read_json(folder.comparison)))
+    _require(folder, "decision")
+    return _trained(folder, scores, read_record(folder.comparison, Comparison))
 
 
-def _trained(folder: CycleFolder, scores: ScoreReader, comparison: Comparison) -> Turn:
-    if comparison.normalizer != scores.normalizer:
+def _trained(folder: CycleFolder, scores: Scores, comparison: Comparison) -> Turn:
+    if comparison.normalizer != str(scores.normalizer):
         raise FlywheelError(
             f"its baseline is scored with {scores.normalizer}, its comparison with {comparison.normalizer}; "
-            "materialise next_eval and decision of it again"
+            "materialise its next_eval and decision again"
         )
     ker, general = comparison.priority_ker, comparison.general_wer
     held_out = comparison.slices.get("held_out")
@@ -161,14 +161,14 @@ def _trained(folder: CycleFolder, scores: ScoreReader, comparison: Comparison) -
     return Turn(
         folder=folder,
         base=scores.model,
-        normalizer=scores.normalizer,
+        normalizer=str(scores.normalizer),
         priority_categories=comparison.priority_categories,
         before=rates(lambda change: change.before),
         after=rates(lambda change: change.after),
         change=rates(_difference),
         relative_drop=None if ker is None else ker.relative_drop,
         p=None if ker is None else ker.p,
-        decision=Decision.from_dict(read_json(folder.decision)),
+        decision=read_record(folder.decision, Decision),
     )
 
 
@@ -176,6 +176,6 @@ def _difference(change: _Change) -> Estimate:
     return negated(change.absolute_drop) if isinstance(change, KeywordChange) else change.difference
 
 
-def _require(path: Path, lacking: str) -> None:
-    if not path.exists():
-        raise FlywheelError(f"not finished: {lacking} ({path.name} is missing)")
+def _require(folder: CycleFolder, step: str) -> None:
+    if (problem := CycleSteps(folder).problem(step)) is not None:
+        raise FlywheelError(problem)

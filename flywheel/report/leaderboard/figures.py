@@ -3,18 +3,25 @@
 Each is drawn once, and written as a picture for markdown and for the UI, or as a part of the HTML page.
 """
 
-import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flywheel.errors import FlywheelError
+from flywheel.report.figures import AFTER, BEFORE, DOTS_PER_INCH, Mark, as_png, as_svg, figure
+from flywheel.report.leaderboard.breakdowns import Levels, held_out_levels, loudness, worst_first
 from flywheel.report.leaderboard.inputs import LeaderboardInputs
-from flywheel.report.leaderboard.levels import Levels, held_out_levels, loudness, worst_first
-from flywheel.report.pages.drawings import inline_svg
+from flywheel.report.theme import LIGHT
 from flywheel.scoring.intervals import Estimate
-from flywheel.scoring.numbers_as_text import carries, counted, listed, missed_of, percent
+from flywheel.scoring.numbers_as_text import (
+    carries,
+    counted,
+    listed,
+    missed_of,
+    rate_or_count,
+    row_counts,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,17 +32,14 @@ __all__ = ["FIGURES", "figure_description", "figure_levels", "figure_title", "re
 FIGURES = ("category", "noise", "source", "terms")
 """The names of the figures, in the order in which a page shows them."""
 
-
-DOTS_PER_INCH = 144
 # Narrow enough that the labels can be read on a phone, where the drawing is as wide as the screen.
 _WIDTH = 4.8
 _FONT_SIZE = 10.5
 _HEIGHT_OF_LEVEL, _HEIGHT_OF_SINGLE_LEVEL = 0.52, 0.40
 _OFFSET = 0.17
-# Colours of the page's theme, see `THEME_COLOURS`. Before and after are an orange and a blue, which stay apart for
-# colour-blind eyes; the markers differ as well.
-_INK, _QUIET, _LINE, _EDGE, _SURFACE, _BAD = "#1d2126", "#59616b", "#dcded9", "#8b929a", "#ffffff", "#a12a22"
-_BEFORE, _AFTER = ("#c24e00", "o"), ("#0072b2", "D")
+_INK, _QUIET, _LINE, _EDGE, _SURFACE, _BAD = (
+    LIGHT[name] for name in ("ink", "quiet", "line", "edge", "surface", "bad")
+)
 _ALL = "all terms"
 _MOST_TERMS = 24
 _MOST_WORST = 6
@@ -95,7 +99,7 @@ def figure_description(inputs: LeaderboardInputs, name: str) -> str:
 
     def level(name: str) -> str:
         known = [(side, ker) for side, ker in zip(sides, levels[name], strict=False) if ker is not None]
-        rates = [f"{_value(ker)} {side}" for side, ker in known]
+        rates = [f"{rate_or_count(ker)} {side}" for side, ker in known]
         n = " / ".join(dict.fromkeys(str(ker.n) for _, ker in known))
         counts = all(not carries(ker.n) for _, ker in known)
         return f"{name} {listed(rates)}" + ("" if counts else f" (n = {n})")
@@ -113,12 +117,9 @@ def render_figure(inputs: LeaderboardInputs, name: str, *, dots_per_inch: int = 
     Raises:
         FlywheelError: there is no such figure.
     """
-    png = io.BytesIO()
-    with _drawn(inputs, name) as figure:
-        figure.axes[0].set_title(figure_title(name), loc="left", fontsize=_FONT_SIZE + 1, color=_INK, pad=10)
-        # Matplotlib's version in the file would make the same figure differ between installations.
-        figure.savefig(png, format="png", dpi=dots_per_inch, metadata={"Software": None})
-    return png.getvalue()
+    with _drawn(inputs, name) as drawn:
+        drawn.axes[0].set_title(figure_title(name), loc="left", fontsize=_FONT_SIZE + 1, color=_INK, pad=10)
+        return as_png(drawn, dots_per_inch)
 
 
 def render_svg(inputs: LeaderboardInputs, name: str) -> str:
@@ -127,40 +128,19 @@ def render_svg(inputs: LeaderboardInputs, name: str) -> str:
     Raises:
         FlywheelError: there is no such figure.
     """
-    svg = io.StringIO()
-    with _drawn(inputs, name) as figure:
-        figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    return inline_svg(svg.getvalue(), figure_description(inputs, name))
+    with _drawn(inputs, name) as drawn:
+        return as_svg(drawn, figure_description(inputs, name))
 
 
 @contextmanager
 def _drawn(inputs: LeaderboardInputs, name: str) -> Iterator["Figure"]:
-    # Matplotlib takes half a second to import, and the page itself does not need it. Its figures are used
-    # without pyplot, which would keep a global list of them and choose a window system.
-    from matplotlib import rc_context
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     levels, trained = figure_levels(inputs, name), inputs.after is not None
-    settings: dict[Any, Any] = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": name,  # ids are drawn from it: the same figure, the same ids, and no other figure's
-        "font.size": _FONT_SIZE,
-        "text.color": _INK,
-        "axes.labelcolor": _QUIET,
-        "axes.edgecolor": _EDGE,
-        "xtick.color": _QUIET,
-        "ytick.color": _INK,
-        "text.parse_math": False,  # a term is a text, whatever signs it has
-    }
-    with rc_context(settings):
-        slopes = name == "terms" and trained
-        if name == "terms" and not slopes:
-            levels = dict([*levels.items()][:_MOST_TERMS])
-        height = 4.4 if slopes and levels else _height(len(levels), trained=trained)
-        figure = Figure(figsize=(_WIDTH, height), layout="constrained", facecolor=_SURFACE)
-        FigureCanvasAgg(figure)
-        axes = figure.add_subplot(facecolor=_SURFACE)
+    slopes = name == "terms" and trained
+    if name == "terms" and not slopes:
+        levels = dict([*levels.items()][:_MOST_TERMS])
+    height = 4.4 if slopes and levels else _height(len(levels), trained=trained)
+    with figure(_WIDTH, height, seed_of_ids=name) as drawn:
+        axes = drawn.add_subplot()
         if not levels:
             axes.set_axis_off()
             axes.text(0, 0.5, "Not measured:\nno clinical row is held out.", va="center", color=_QUIET)
@@ -168,7 +148,7 @@ def _drawn(inputs: LeaderboardInputs, name: str) -> Iterator["Figure"]:
             _draw_slopes(axes, levels)
         else:
             _draw_intervals(axes, levels, trained=trained)
-        yield figure
+        yield drawn
 
 
 def _height(levels: int, *, trained: bool) -> float:
@@ -180,11 +160,11 @@ def _draw_intervals(axes: "Axes", levels: Levels, *, trained: bool) -> None:
 
     offsets = (-_OFFSET, _OFFSET) if trained else (0.0, 0.0)
     for place, kers in enumerate(levels.values()):
-        for ker, offset, style in zip(kers, offsets, (_BEFORE, _AFTER), strict=True):
+        for ker, offset, mark in zip(kers, offsets, (BEFORE, AFTER), strict=True):
             if ker is not None:
-                _draw_rate(axes, ker, place + offset, *style)
+                _draw_rate(axes, ker, place + offset, mark)
     axes.set_yticks(
-        range(len(levels)), [f"{_short(level)}\nn = {_rows(kers)}" for level, kers in levels.items()]
+        range(len(levels)), [f"{_short(level)}\nn = {row_counts(kers)}" for level, kers in levels.items()]
     )
     axes.set_ylim(len(levels) - 0.45, -0.55)
     # Room for the number beside an interval that ends at 100 %.
@@ -207,23 +187,23 @@ def _draw_intervals(axes: "Axes", levels: Levels, *, trained: bool) -> None:
         _explain(axes)
 
 
-def _draw_rate(axes: "Axes", ker: Estimate, y: float, colour: str, marker: str) -> None:
+def _draw_rate(axes: "Axes", ker: Estimate, y: float, mark: Mark) -> None:
     """A rate with its interval; hollow, and with its counts, where the rows do not carry a rate."""
     carried = carries(ker.n)
     if ker.low is not None and ker.high is not None:
         axes.plot(
             [ker.low, ker.high],
             [y, y],
-            color=colour,
+            color=mark.colour,
             linewidth=2.2 if carried else 1.1,
             solid_capstyle="butt",
         )
     axes.plot(
-        [ker.value], [y], color=colour, marker=marker, markersize=6.5, markeredgewidth=1.4, linestyle="none",
-        markerfacecolor=colour if carried else _SURFACE,
+        [ker.value], [y], color=mark.colour, marker=mark.shape, markersize=6.5, markeredgewidth=1.4, linestyle="none",
+        markerfacecolor=mark.colour if carried else _SURFACE,
     )  # fmt: skip
     axes.annotate(
-        _value(ker),
+        rate_or_count(ker),
         (ker.value if ker.high is None else max(ker.high, ker.value), y),
         xytext=(7, 0),
         textcoords="offset points",
@@ -233,12 +213,7 @@ def _draw_rate(axes: "Axes", ker: Estimate, y: float, colour: str, marker: str) 
 
 
 def _explain(axes: "Axes") -> None:
-    from matplotlib.lines import Line2D
-
-    handles = [
-        Line2D([], [], color=colour, marker=marker, markersize=6.5, linewidth=2.2, label=label)
-        for (colour, marker), label in ((_BEFORE, "before"), (_AFTER, "after"))
-    ]
+    handles = [BEFORE.in_legend("before"), AFTER.in_legend("after")]
     axes.figure.legend(
         handles=handles, loc="outside lower right", ncols=2, frameon=False, fontsize=_FONT_SIZE
     )
@@ -255,8 +230,16 @@ def _draw_slopes(axes: "Axes", levels: Levels) -> None:
             linewidth=2.0 if stands_out else 1.0, alpha=1.0 if stands_out else 0.55, zorder=3 if stands_out else 2,
             clip_on=False,
         )  # fmt: skip
-        for x, ker, (colour, marker) in ((0, before, _BEFORE), (1, after, _AFTER)):
-            axes.plot([x], [ker.value], color=colour, marker=marker, markersize=5.5, zorder=4, clip_on=False)
+        for x, ker, mark in ((0, before, BEFORE), (1, after, AFTER)):
+            axes.plot(
+                [x],
+                [ker.value],
+                color=mark.colour,
+                marker=mark.shape,
+                markersize=5.5,
+                zorder=4,
+                clip_on=False,
+            )
     _name_ends(axes, ways, worst)
     axes.set_xlim(-0.06, 2.05)
     axes.set_ylim(-0.03, 1.03)
@@ -271,7 +254,7 @@ def _draw_slopes(axes: "Axes", levels: Levels) -> None:
         if min(numbers) == max(numbers)
         else f"{min(numbers)} to {max(numbers)} rows"
     )
-    axes.set_xlabel(f"share of its mentions that is missed; {rows} a term", x=0, ha="left")
+    axes.set_xlabel(f"share of its mentions missed; {rows} per term", x=0, ha="left")
 
 
 def _name_ends(axes: "Axes", ways: Mapping[str, tuple[Estimate, Estimate]], worst: Sequence[str]) -> None:
@@ -304,15 +287,6 @@ def _names(terms: Sequence[str], ways: Mapping[str, tuple[Estimate, Estimate]]) 
 
 def _short(name: str) -> str:
     return name if len(name) <= _LONGEST_LABEL else f"{name[: _LONGEST_LABEL - 1].rstrip()}…"
-
-
-def _value(ker: Estimate) -> str:
-    """The rate, or, where the rows do not carry one, what was counted."""
-    return percent(ker.value) if carries(ker.n) else missed_of(ker)
-
-
-def _rows(kers: tuple[Estimate | None, Estimate | None]) -> str:
-    return " / ".join(dict.fromkeys(str(ker.n) for ker in kers if ker is not None))
 
 
 def _subject(name: str) -> _Subject:

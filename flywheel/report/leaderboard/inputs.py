@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from flywheel.errors import FlywheelError
+from flywheel.files.records import Json
 from flywheel.recognisers.boosting import Boosting
 from flywheel.scoring.comparison import Comparison
 from flywheel.scoring.intervals import Estimate
-from flywheel.scoring.score_reading import ScoreReader
+from flywheel.scoring.scores import Scores
 from flywheel.verdict.decision import Decision
 from flywheel.verdict.gate import GateDecision
 from flywheel.verdict.misses import Misses
@@ -28,7 +29,7 @@ class LeaderboardInputs:
 
     Args:
         cycle: the number of the cycle whose model is the baseline.
-        baseline_scores: content of the baseline's `scores.json`.
+        baseline_scores: the baseline's.
         baseline_published_scores: the same hypotheses scored with the published normaliser.
         next_scores, next_published_scores: of the fine-tuned model; None before there is one.
         comparison: of the two models, with the normaliser of the scores.
@@ -40,7 +41,7 @@ class LeaderboardInputs:
         provenance: what made the page, by name: base, manifest's hash, seeds, versions, seconds, ... A value
             may be a text, a number, None, a list or a table of such. It is shown as it is: no secrets.
         boosting: what phrase boosting alone does for the baseline's model; None where it was not tried.
-        boosted_scores: content of the boosted evaluation's `scores.json`.
+        boosted_scores: the boosted evaluation's.
         misses: which terms are still missed, and why; None where nobody looked.
         page: file name of the HTML page beside the markdown one; None where there is none.
         figures: where each figure is, a path relative to the page or a data URL, by the figure's name
@@ -52,18 +53,18 @@ class LeaderboardInputs:
     """
 
     cycle: int
-    baseline_scores: Mapping[str, Any]
-    baseline_published_scores: Mapping[str, Any]
-    next_scores: Mapping[str, Any] | None = None
-    next_published_scores: Mapping[str, Any] | None = None
+    baseline_scores: Scores
+    baseline_published_scores: Scores
+    next_scores: Scores | None = None
+    next_published_scores: Scores | None = None
     comparison: Comparison | None = None
     gate: GateDecision | None = None
     decision: Decision | None = None
     split_counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     known_sentences: int | None = None
-    provenance: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Json] = field(default_factory=dict)
     boosting: Boosting | None = None
-    boosted_scores: Mapping[str, Any] | None = None
+    boosted_scores: Scores | None = None
     misses: Misses | None = None
     page: str | None = None
     figures: Mapping[str, str] = field(default_factory=dict)
@@ -91,31 +92,31 @@ class LeaderboardInputs:
         return "gate_closed" if self.gate is not None and not self.gate.open else "baseline"
 
     @property
-    def before(self) -> ScoreReader:
+    def before(self) -> Scores:
         """The baseline's scores."""
-        return ScoreReader(self.baseline_scores)
+        return self.baseline_scores
 
     @property
-    def after(self) -> ScoreReader | None:
+    def after(self) -> Scores | None:
         """The fine-tuned model's scores."""
-        return None if self.next_scores is None else ScoreReader(self.next_scores)
+        return self.next_scores
 
     @property
-    def boosted(self) -> ScoreReader | None:
+    def boosted(self) -> Scores | None:
         """The scores of the baseline's model with its terms boosted at decoding."""
-        return None if self.boosted_scores is None else ScoreReader(self.boosted_scores)
+        return self.boosted_scores
 
     @property
-    def published_before(self) -> ScoreReader:
+    def published_before(self) -> Scores:
         """The baseline's scores with the published normaliser."""
-        return ScoreReader(self.baseline_published_scores)
+        return self.baseline_published_scores
 
     @property
-    def published_after(self) -> ScoreReader | None:
+    def published_after(self) -> Scores | None:
         """The fine-tuned model's scores with the published normaliser."""
-        return None if self.next_published_scores is None else ScoreReader(self.next_published_scores)
+        return self.next_published_scores
 
-    def both(self, read: Callable[[ScoreReader], Estimate | None]) -> tuple[Estimate | None, Estimate | None]:
+    def both(self, read: Callable[[Scores], Estimate | None]) -> tuple[Estimate | None, Estimate | None]:
         """One estimate of the baseline and the same of the fine-tuned model; None where there is none."""
         return read(self.before), None if self.after is None else read(self.after)
 
@@ -124,7 +125,7 @@ class LeaderboardInputs:
         return self.both(lambda scores: scores.metric(slice_name, metric))
 
     def published_both(
-        self, read: Callable[[ScoreReader], Estimate | None]
+        self, read: Callable[[Scores], Estimate | None]
     ) -> tuple[Estimate | None, Estimate | None]:
         """As `both`, with the published normaliser."""
         after = self.published_after
@@ -137,7 +138,7 @@ class LeaderboardInputs:
             return self.comparison.priority_categories
         return () if self.gate is None else self.gate.priority_categories
 
-    def priority_ker(self, scores: ScoreReader) -> Estimate | None:
+    def priority_ker(self, scores: Scores) -> Estimate | None:
         """The held-out KER over the priority categories; over all terms where those are not known yet."""
         if not self.priority_categories:
             return scores.metric("held_out", "ker")

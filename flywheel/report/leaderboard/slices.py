@@ -5,11 +5,19 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from flywheel.report.leaderboard.inputs import LeaderboardInputs
-from flywheel.report.leaderboard.lines import difference_of
+from flywheel.report.rate_tables import difference_of, mcnemar_cell
 from flywheel.scoring.comparison import KeywordChange, RateChange
 from flywheel.scoring.intervals import Estimate
-from flywheel.scoring.numbers_as_text import carries, change_in_points, missed_of, misses, negated
-from flywheel.scoring.score_reading import ScoreReader
+from flywheel.scoring.numbers_as_text import (
+    carries,
+    chance,
+    change_in_points,
+    interval_in_points,
+    missed_of,
+    misses,
+    negated,
+)
+from flywheel.scoring.scores import Scores
 from flywheel.scoring.slices import HUMAN
 
 __all__ = ["SLICES_SHOWN", "SUBSETS_IN_WORDS", "ShownSlice", "SliceLine", "lines_of", "what_got_worse"]
@@ -61,14 +69,14 @@ SLICES_SHOWN = (
         "unseen term",
         "unseen terms",
         "the term",
-        "none is set aside; it takes three terms of an entity category",
+        "none is set aside; that takes three terms of one entity category",
     ),
     ShownSlice(
         "unseen_engine",
         "unseen synthesiser",
         "an unseen synthesiser",
         "the synthesiser, its voices",
-        "no second one has spoken; `apt-get install flite` gives one to the next run",
+        "there is no second one; `apt-get install flite` adds one to the next run",
     ),
     ShownSlice(
         "general",
@@ -83,7 +91,7 @@ SLICES_SHOWN = (
         "your own recordings",
         "your own recordings",
         "the speaker",
-        "nobody has been recorded; recordings go to `data/recordings`",
+        "nobody has been recorded; put recordings into `data/recordings`",
         metrics=("ker", "wer"),
     ),
 )
@@ -123,6 +131,16 @@ class SliceLine:
         by_voice = self.change.by_voice
         return negated(by_voice) if isinstance(self.change, KeywordChange) else by_voice
 
+    @property
+    def certainty(self) -> Iterator[str]:
+        """How sure the change is: the test, in how many draws the rate fell, the interval over voices."""
+        if isinstance(self.change, KeywordChange):
+            yield mcnemar_cell(self.change)
+        if self.change is not None and self.change.improvement is not None:
+            yield f"fell in {chance(self.change.improvement)} of draws"
+        if self.by_voice is not None and self.by_voice.low is not None:
+            yield f"by voice {interval_in_points(self.by_voice)}"
+
 
 def lines_of(inputs: LeaderboardInputs, shown: ShownSlice) -> Iterator[SliceLine]:
     """Its lines, one a metric; none for a metric that it does not have."""
@@ -146,7 +164,7 @@ def what_got_worse(inputs: LeaderboardInputs) -> str:
     sure = [what for what, is_sure in worse if is_sure]
     maybe = [what for what, is_sure in worse if not is_sure]
     if not (sure or maybe):
-        return "Nothing that is measured here got worse."
+        return "Nothing measured here got worse."
     sentences = [f"Got worse: {'; '.join(sure)}."] if sure else []
     sentences += [f"Worse, but perhaps by chance: {'; '.join(maybe)}."] if maybe else []
     return " ".join(sentences)
@@ -182,8 +200,8 @@ def _risen(what: str, change: RateChange | KeywordChange) -> str:
 
 def _risen_counts(inputs: LeaderboardInputs) -> Iterator[tuple[str, bool]]:
     """Terms heard that nobody said, and quantities heard wrong: where there are more of them, as `_risen_rates`."""
-    counts: tuple[tuple[str, Callable[[ScoreReader, str], Estimate | None]], ...] = (
-        ("terms that nobody said, heard in", ScoreReader.false_insertions),
+    counts: tuple[tuple[str, Callable[[Scores, str], Estimate | None]], ...] = (
+        ("terms that nobody said, heard in", Scores.false_insertions),
         ("quantities heard wrong in", _wrong_doses),
     )
     after = inputs.after
@@ -197,6 +215,6 @@ def _risen_counts(inputs: LeaderboardInputs) -> Iterator[tuple[str, bool]]:
                 yield f"{what} {rows} {misses(first)} -> {missed_of(second)}", apart
 
 
-def _wrong_doses(scores: ScoreReader, name: str) -> Estimate | None:
+def _wrong_doses(scores: Scores, name: str) -> Estimate | None:
     doses = scores.doses(name)
     return None if doses is None else doses.rate

@@ -149,8 +149,9 @@ def publish_clips(
     }
     folder.mkdir(parents=True, exist_ok=True)
     for file, source in sources.items():
-        if not (folder / file).exists():
-            write_bytes(folder / file, source.read_bytes())
+        content = source.read_bytes()
+        if not (folder / file).exists() or (folder / file).read_bytes() != content:
+            write_bytes(folder / file, content)
     for path in folder.iterdir():
         if path.name not in sources:
             path.unlink()

@@ -2,14 +2,13 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from flywheel.errors import FlywheelError
-from flywheel.files.atomic import read_json
 from flywheel.files.cycles import CycleFolder
+from flywheel.files.records import read_record
 from flywheel.scoring.numbers_as_text import counted, listed
 from flywheel.speech.audition.judgements import STATUSES, Judgement
 
@@ -56,10 +55,6 @@ class AuditionState:
     def all_approved(self) -> bool:
         """Whether nothing is left to say; True where nobody was asked."""
         return not any(count for status, count in self.counts.items() if status != "approved")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, read back by `read_state`."""
-        return asdict(self)
 
 
 def policy_named(name: str) -> str:
@@ -143,11 +138,4 @@ def state_file(folder: CycleFolder) -> Path:
 def read_state(folder: CycleFolder) -> AuditionState | None:
     """The answer of the cycle's latest audition; None where there was none."""
     path = state_file(folder)
-    if not path.exists():
-        return None
-    try:
-        return AuditionState(**read_json(path))
-    except TypeError:
-        raise FlywheelError(
-            f"{path}: not the state of an audition; materialise audition_page again"
-        ) from None
+    return read_record(path, AuditionState) if path.exists() else None

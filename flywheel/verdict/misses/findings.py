@@ -1,10 +1,7 @@
 """What went wrong, as `misses.json` holds it: the terms that a model misses, and the rows to listen to."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self, TypeAlias
-
-from flywheel.errors import FlywheelError
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 __all__ = ["Cause", "HeardInstead", "MissedTerm", "Misses", "RowToHear"]
 
@@ -25,7 +22,7 @@ class HeardInstead:
 
     text: str
     count: int
-    phone_distance: float | None
+    phone_distance: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,24 +83,3 @@ class Misses:
     model: str
     terms: tuple[MissedTerm, ...]
     rows: tuple[RowToHear, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """As `misses.json` holds it; `from_dict` is its inverse."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The misses that `to_dict` was called on.
-
-        Raises:
-            FlywheelError: a field is missing or unknown: the file is of another version or was edited.
-        """
-        try:
-            terms = tuple(
-                MissedTerm(**{**term, "heard": tuple(HeardInstead(**heard) for heard in term["heard"])})
-                for term in values["terms"]
-            )
-            rows = tuple(RowToHear(**row) for row in values["rows"])
-            return cls(model=values["model"], terms=terms, rows=rows)
-        except (KeyError, TypeError) as error:
-            raise FlywheelError(f"misses: cannot be read ({error!r}); write the leaderboard again") from error

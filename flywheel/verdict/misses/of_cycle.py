@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from flywheel.corpus.manifest import read_manifest
-from flywheel.files.atomic import read_json, write_json
 from flywheel.files.cycles import CycleFolder
+from flywheel.files.records import read_record, write_record
 from flywheel.pronunciation.lexicon import read_lexicon
-from flywheel.recognisers.evaluation import row_scores
+from flywheel.recognisers.evaluation import read_scored_rows, read_scores
 from flywheel.verdict.misses.finding import find_misses
 from flywheel.verdict.misses.findings import Misses
 
@@ -32,18 +32,18 @@ def write_misses(folder: CycleFolder, *, trained: bool) -> Misses:
         misses = find_misses(
             read_manifest(folder.baseline.rows),
             read_lexicon(folder.pronunciations),
-            row_scores(folder.baseline),
-            row_scores(folder.next) if trained else None,
+            read_scored_rows(folder.baseline),
+            read_scored_rows(folder.next) if trained else None,
             phones,
-            model=read_json(evaluation.scores)["model"],
+            model=read_scores(evaluation).model,
         )
-    write_json(folder.misses, misses.to_dict())
+    write_record(folder.misses, misses)
     return misses
 
 
 def read_misses(folder: CycleFolder) -> Misses | None:
     """What `write_misses` wrote; None where nobody has looked yet."""
-    return Misses.from_dict(read_json(folder.misses)) if folder.misses.exists() else None
+    return read_record(folder.misses, Misses) if folder.misses.exists() else None
 
 
 @contextmanager

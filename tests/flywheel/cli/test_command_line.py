@@ -96,7 +96,7 @@ def test_the_first_examples_run_in_an_empty_folder(command: Command, tmp_path: P
     examples = [line.strip() for line in command("--help").out.splitlines() if line.startswith("  p")][:2]
     shell = "\n".join(examples).replace("python ", f"{shlex.quote(sys.executable)} ")
     done = subprocess.run(["sh", "-ec", shell], capture_output=True, text=True, cwd=tmp_path, check=True)
-    assert json.loads(done.stdout)["every_row"]["wer"]["reference_words"] == 3
+    assert json.loads(done.stdout)["every_row"]["wer"]["reference_length"] == 3
 
 
 @pytest.mark.parametrize(

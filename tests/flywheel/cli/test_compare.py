@@ -7,12 +7,16 @@ from typing import Any
 
 import pytest
 
-from flywheel.files.atomic import read_json
+from flywheel.files.records import read_record, record_in
 from flywheel.scoring import Comparison
 from tests.cycle_on_disk import trained_cycle
 from tests.flywheel.cli.conftest import Command, Write
 
 TERMS = {"drug": ("cefazolin", "heparin"), "lab": ("troponin", "ferritin")}
+
+
+def read(values: dict[str, Any]) -> Comparison:
+    return record_in(json.dumps(values), Comparison, "comparison", "compare again")
 
 
 def corpus(count: int = 80) -> list[dict[str, Any]]:
@@ -59,7 +63,7 @@ def files(write: Write) -> tuple[Path, Path, Path]:
 
 def test_what_changed(command: Command, files: tuple[Path, Path, Path]) -> None:
     done = command("compare", *files, "--json").document
-    comparison = Comparison.from_dict(done["comparison"])
+    comparison = read(done["comparison"])
     held_out, general = comparison.slices["held_out"], comparison.slices["general"]
     assert (held_out.rows, general.rows) == (40, 40)
     assert held_out.ker is not None
@@ -143,7 +147,7 @@ def test_several_terms_in_a_row_are_several_mentions(command: Command, write: Wr
     after = write("b.csv", "id,hyp\n" + "".join(f"{n},heparin and ferrying {n}\n" for n in range(20)))
     terms = write("terms.csv", "term,entity_category\nheparin,drug\nferritin,lab\n")
     done = command("compare", references, before, after, "--terms", terms, "--json").document
-    slices = Comparison.from_dict(done["comparison"]).slices
+    slices = read(done["comparison"]).slices
     ker = slices["held_out"].ker
     assert ker is not None
     assert (ker.before.n, ker.mended, ker.broken) == (40, 20, 0)
@@ -209,8 +213,8 @@ def test_two_files_that_hold_both_texts(command: Command, tmp_path: Path) -> Non
     folder = trained_cycle(tmp_path / "data")
     done = command("compare", folder.baseline.hyps, folder.next.hyps, "--json").document
     assert done["split"]
-    ours = Comparison.from_dict(done["comparison"]).slices
-    cycles = Comparison.from_dict(read_json(folder.comparison)).slices
+    ours = read(done["comparison"]).slices
+    cycles = read_record(folder.comparison, Comparison).slices
     assert ours.keys() == cycles.keys()
     # The cycle looks at drugs first, the command at every category.
     assert all(ours[name].ker == cycles[name].ker and ours[name].wer == cycles[name].wer for name in cycles)

@@ -76,7 +76,7 @@ def test_the_same_hypotheses_in_every_shape_score_alike(shape: str, command: Com
     references = write("ref.jsonl", jsonl(REFERENCES, "text"))
     done = command("score", references, write(name, content(HEARD)), "--json").document
     wer = done["every_row"]["wer"]
-    assert (wer["substitutions"] + wer["deletions"] + wer["insertions"], wer["reference_words"]) == (
+    assert (wer["substitutions"] + wer["deletions"] + wer["insertions"], wer["reference_length"]) == (
         ERRORS,
         WORDS,
     )
@@ -91,7 +91,7 @@ def test_references_may_have_these_shapes_too(shape: str, command: Command, writ
     arguments = ("--reference-field", "hypothesis") if shape == "semicolons" else ()
     arguments = ("--reference-field", "hyp") if shape.startswith("CSV") else arguments
     wer = command("score", references, hypotheses, *arguments, "--json").document["every_row"]["wer"]
-    assert wer["reference_words"] == WORDS
+    assert wer["reference_length"] == WORDS
     assert wer["value"] == pytest.approx(ERRORS / WORDS)
 
 
@@ -160,7 +160,7 @@ def test_a_term_in_a_row_without_hypothesis_is_missed(command: Command, write: W
     references = write("ref.csv", "id,text,term\n1,give heparin,heparin\n2,stop heparin,heparin\n")
     hypotheses = write("hyp.csv", "id,hyp\n2,stop heparin\n")
     done = command("score", references, hypotheses, "--json").document
-    assert (done["every_row"]["ker"]["missed"], done["every_row"]["ker"]["n"]) == (1, 2)
+    assert (done["every_row"]["missed"], done["every_row"]["ker"]["n"]) == (1, 2)
     assert done["pairing"] == "1 of 2 rows with a hypothesis, paired by `id`"
 
 

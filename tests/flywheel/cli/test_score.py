@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from flywheel.files.atomic import read_json
-from flywheel.recognisers.evaluation import row_scores
-from flywheel.scoring import CLINICAL, summarise
+from flywheel.files.records import plain
+from flywheel.recognisers.evaluation import read_scored_rows
+from flywheel.scoring import CLINICAL, read_rows, summarise
 from tests.cycle_on_disk import trained_cycle
 from tests.flywheel.cli.conftest import Command, Write
 
@@ -41,7 +42,7 @@ def rows(count: int = 24) -> list[dict[str, Any]]:
 def test_a_manifest_with_terms(command: Command, write: Write) -> None:
     done = command("score", write("b.jsonl", lines(rows())), "--json").document
     every_row = done["every_row"]
-    assert (every_row["ker"]["missed"], every_row["ker"]["n"]) == (4, 12)
+    assert (every_row["missed"], every_row["ker"]["n"]) == (4, 12)
     assert every_row["ker"]["low"] < 4 / 12 < every_row["ker"]["high"]
     assert every_row["wer"]["substitutions"] + every_row["wer"]["insertions"] == 8
     assert every_row["ser"]["value"] == pytest.approx(4 / 24)
@@ -64,6 +65,35 @@ def test_the_text_says_what_the_document_says(command: Command, write: Write) ->
     assert "By entity_category" not in text, "of one level there is nothing to compare"
 
 
+def test_the_worst_rows_are_shown_word_above_word(command: Command, write: Write) -> None:
+    said = "id,text,hyp\n1,give cefazolin now,give cefa zolin\n2,bring it,bring it\n3,give it now,give it\n"
+    both = write("b.csv", said)
+    text = command("score", both, "--show", "5").out
+    _, shown = text.split("Rows with most word errors, normalised\n")
+    assert shown.splitlines()[:10] == [
+        "",
+        "1: 2 word errors",
+        "REF: give cefazolin   now",
+        "HYP: give      cefa zolin",
+        "                  S     S",
+        "",
+        "3: 1 word error",
+        "REF: give it now",
+        "HYP: give it ***",
+        "               D",
+    ]
+    (worst,) = command("score", both, "--show", "1", "--json").document["worst"]
+    assert (worst["id"], worst["word_errors"]) == ("1", 2)
+    assert worst["text"].splitlines() == shown.splitlines()[2:5]
+    assert command("score", both, "--json").document["worst"] == []
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "few"])
+def test_how_many_are_shown_is_a_number_from_1(command: Command, write: Write, number: str) -> None:
+    outcome = command("score", write("b.jsonl", lines(rows())), "--show", number)
+    assert outcome.status == 2 and "allowed: a whole number from 1" in outcome.err
+
+
 def test_breakdowns_by_any_field_of_the_file(command: Command, write: Write) -> None:
     done = command(
         "score", write("b.jsonl", lines(rows())), "--by", "speaker", "--by", "term", "--json"
@@ -71,8 +101,9 @@ def test_breakdowns_by_any_field_of_the_file(command: Command, write: Write) -> 
     assert list(done["by"]) == ["speaker", "term"]
     assert set(done["by"]["speaker"]) == {"0", "1", "2", "3", "4", "5"}
     assert done["by"]["speaker"]["3"]["ker"] | {"low": 0, "high": 0} == {
-        **{"value": 1.0, "low": 0, "high": 0, "n": 4, "missed": 4}
+        **{"value": 1.0, "low": 0, "high": 0, "n": 4}
     }
+    assert done["by"]["speaker"]["3"]["missed"] == 4
     assert sum(level["rows"] for level in done["by"]["speaker"].values()) == 24
     assert done["by"]["term"]["cefazolin"]["rows"] == 12
 
@@ -139,8 +170,10 @@ def test_a_list_of_terms_gives_mentions(command: Command, write: Write, texts: t
     """Each listed term that a reference holds is one mention, however often it is said."""
     done = command("score", *texts, "--terms", write("terms.csv", TERMS), "--json").document
     assert done["mentions"] == {"count": 5, "rows": 3, "rows_with_several": 2}
-    ker = done["every_row"]["ker"]
-    assert (ker["missed"], ker["n"]) == (2, 5), "warfarin in 1, heparin in 2; in 4 one of two is enough"
+    every_row = done["every_row"]
+    assert (every_row["missed"], every_row["ker"]["n"]) == (2, 5), (
+        "warfarin in 1, heparin in 2; in 4 one of two is enough"
+    )
     assert done["every_row"]["wer"]["n"] == 4, "WER stays over rows"
     assert done["every_row"]["false_insertions"]["count"] == 1
     assert {level: rates["ker"]["n"] for level, rates in done["by"]["term"].items()} == {
@@ -177,7 +210,7 @@ def test_a_list_of_terms_may_be_any_table(
     name: str, content: str, command: Command, write: Write, texts: tuple[Path, Path]
 ) -> None:
     done = command("score", *texts, "--terms", write(name, content), "--json").document
-    assert (done["every_row"]["ker"]["missed"], done["every_row"]["ker"]["n"]) == (2, 5)
+    assert (done["every_row"]["missed"], done["every_row"]["ker"]["n"]) == (2, 5)
     assert list(done["by"]["entity_category"]) == ["uncategorised"]
 
 
@@ -224,7 +257,7 @@ def test_the_rows_own_terms_go_before_the_list(command: Command, write: Write) -
         lines([{"id": "1", "text": "heparin and warfarin", "hyp": "heparin and sepsis", "term": "heparin"}]),
     )
     done = command("score", both, "--terms", write("terms.csv", TERMS), "--json").document
-    assert (done["every_row"]["ker"]["n"], done["every_row"]["ker"]["missed"]) == (1, 0)
+    assert (done["every_row"]["ker"]["n"], done["every_row"]["missed"]) == (1, 0)
     assert done["every_row"]["false_insertions"]["count"] == 1, (
         "the list is looked for in hypotheses all the same"
     )
@@ -244,9 +277,10 @@ def test_a_cycles_own_files_score_as_the_cycle_scored_them(command: Command, tmp
     output = tmp_path / "scores"
     label = read_json(folder.next.scores)["model"]
     done = command("score", folder.next.hyps, "--output", output, "--model", label, "--json").document
-    expected = summarise(row_scores(folder.next), model=label, normalizer=CLINICAL)
-    assert read_json(output / "scores.json") == done["scores"] == json.loads(json.dumps(expected))
+    expected = plain(summarise(read_scored_rows(folder.next), model=label, normalizer=CLINICAL))
+    assert read_json(output / "scores.json") == done["scores"] == expected
     assert (output / "results.csv").read_text() == folder.next.results.read_text()
+    assert read_rows(output / "rows.parquet") == read_scored_rows(folder.next)
     assert done["split"] and done["by_rows"] == "held_out"
     assert (
         sum(level["rows"] for level in done["by"]["voice_id"].values())

@@ -22,6 +22,7 @@ from flywheel.files.atomic import write_json, write_text
 from flywheel.files.cycles import CycleFolder
 from flywheel.recognisers.registry import Registry
 from tests.cycle_on_disk import baseline_cycle, trained_cycle
+from tests.stamps import stamped
 
 HEADER = "term,entity_category\n"
 DRUGS = [f"cefa{letter}olin,drug" for letter in "abcdefghijklmnopqrst"]
@@ -311,7 +312,10 @@ def test_what_a_cycle_lacks_until_it_is_finished(tmp_path: Path) -> None:
     registry.log.unlink()
     assert unfinished(folder, registry) == "its model is to be kept, and is not promoted yet"
     write_json(folder.gate, {"closed": False})
-    with pytest.raises(FlywheelError, match=r"gate\.json: open: found None; allowed: true, false"):
+    stamped(folder)
+    with pytest.raises(
+        FlywheelError, match=r"gate\.json: open: missing; .*; materialise gate_decision again"
+    ):
         unfinished(folder, registry)
 
 

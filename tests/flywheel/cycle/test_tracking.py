@@ -9,7 +9,7 @@ import pytest
 from flywheel.cycle.tracking import cycle_record, eval_figures, losses_in, portable_manifests
 from flywheel.files.atomic import read_json
 from flywheel.files.cycles import CycleFolder
-from flywheel.scoring import CLINICAL
+from flywheel.scoring import CLINICAL, Transcript, score_rows, summarise
 from tests.cycle_on_disk import EPOCHS, LINES, baseline_cycle, trained_cycle
 
 
@@ -61,14 +61,16 @@ def test_other_lines_give_none(line: str) -> None:
 
 
 def test_what_was_not_measured_is_left_out() -> None:
-    ker = {"value": 0.5, "low": None, "high": None, "n": 3}
-    scores = {
-        "slices": {
-            "held_out": {"rows": 3, "ker": ker, "by": {"entity_category": {"drug": {}}}},
-            "general": {},
-        }
+    row = Transcript("a", "bring a blanket", "bring it", subset="general")
+    scores = summarise(score_rows([row], CLINICAL), model="tiny", normalizer=CLINICAL)
+    figures = eval_figures("next", scores)
+    assert figures["next/general/wer"] == 2 / 3 and figures["next/general/wer_n"] == 1
+    measured = ("wer", "cer", "ser", "false_insertions")
+    assert figures.keys() == {
+        *(f"next/general/{metric}{part}" for metric in measured for part in ("", "_n")),
+        # Of one sentence there is no interval of a WER; a share of rows has one.
+        *(f"next/general/{metric}{part}" for metric in measured[2:] for part in ("_low", "_high")),
     }
-    assert eval_figures("next", scores) == {"next/held_out/ker": 0.5, "next/held_out/ker_n": 3}
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +89,7 @@ def test_the_figures_are_those_of_the_scores(trained: CycleFolder) -> None:
             for level, metrics in scores["by"].get("entity_category", {}).items():
                 assert figures[f"{name}/{slice_name}/entity_category/{level}/ker"] == metrics["ker"]["value"]
     assert figures["decision/promote"] == 1 and figures["gate/open"] == 1
-    assert figures["finetune/best_val_wer"] == EPOCHS[-1]["val_wer"]
+    assert figures["finetune/best_val_wer"] == EPOCHS[-1].val_wer
 
 
 def test_the_table_holds_both_sides_of_every_estimate(trained: CycleFolder) -> None:

@@ -10,7 +10,6 @@ from flywheel.files.cycles import (
     cycle_name,
     cycle_number,
     earlier_cycles,
-    latest_earlier,
 )
 
 
@@ -124,23 +123,3 @@ def test_earlier_cycles_come_in_numeric_order(data: Path, cycle: str, earlier: l
 
 def test_a_fresh_machine_has_no_earlier_cycles(tmp_path: Path) -> None:
     assert earlier_cycles(tmp_path / "data", "cycle3") == ()
-    assert latest_earlier(tmp_path / "data", "cycle3", "decision.json") is None
-
-
-@pytest.mark.parametrize(
-    ("cycle", "found"),
-    [
-        ("cycle1", None),
-        ("cycle2", "cycle1"),
-        ("cycle9", "cycle1"),
-        ("cycle10", "cycle9"),
-        ("cycle11", "cycle9"),
-    ],
-)
-def test_the_newest_earlier_cycle_that_has_the_file(data: Path, cycle: str, found: str | None) -> None:
-    for has_it in ("cycle1", "cycle9"):
-        path = CycleFolder(data, has_it).next.scores
-        path.parent.mkdir()
-        path.write_text("{}")
-    expected = None if found is None else CycleFolder(data, found).next.scores
-    assert latest_earlier(data, cycle, "next/scores.json") == expected

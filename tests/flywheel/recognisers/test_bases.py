@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from flywheel.errors import FlywheelError
-from flywheel.files.atomic import write_json
 from flywheel.recognisers.bases import (
     BUNDLED,
     DEFAULT_WITH_GPU,
@@ -16,6 +15,7 @@ from flywheel.recognisers.bases import (
     base_of_cycle,
     find_base,
     read_base,
+    write_base,
 )
 from flywheel.recognisers.registry import Registry, RegistryError
 
@@ -164,7 +164,7 @@ def test_a_damaged_promoted_model_is_not_passed_over(registry: Registry) -> None
 def test_a_chosen_base_comes_back_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "ward.nemo").write_bytes(b"weights")
     for base in (find_base(str(tmp_path / "ward.nemo")), find_base(DEFAULT_WITH_GPU)):
-        write_json(tmp_path / "base_model.json", base.to_dict())
+        write_base(tmp_path / "base_model.json", base)
         assert read_base(tmp_path / "base_model.json") == base
         assert json.loads((tmp_path / "base_model.json").read_text())["sha256"] == base.sha256
 
@@ -173,7 +173,7 @@ def test_a_chosen_base_comes_back_as_it_was(tmp_path: Path) -> None:
 def test_a_base_that_changed_since_it_was_chosen_is_noticed(tmp_path: Path, damage: str) -> None:
     model = tmp_path / "ward.nemo"
     model.write_bytes(b"weights")
-    write_json(tmp_path / "base_model.json", find_base(str(model)).to_dict())
+    write_base(tmp_path / "base_model.json", find_base(str(model)))
     model.unlink()
     if damage == "changed":
         model.write_bytes(b"weightz")

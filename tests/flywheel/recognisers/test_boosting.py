@@ -3,7 +3,7 @@
 import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,13 @@ from flywheel.compute.job import ComputeJob, JobOutcome
 from flywheel.compute.programs.transcribe import hypotheses_of
 from flywheel.corpus.manifest import ManifestRow, read_manifest, write_manifest
 from flywheel.errors import FlywheelError
-from flywheel.files.atomic import read_json, write_json, write_jsonl
+from flywheel.files.atomic import read_json, sha256_of_file, write_json, write_jsonl
 from flywheel.files.cycles import CycleFolder
+from flywheel.files.records import plain, read_record, record_in, record_text, write_record
 from flywheel.recognisers.bases import Base, read_base
 from flywheel.recognisers.boosting import (
     Boosting,
+    BoostingChoice,
     BoostingPlan,
     BoostingSettings,
     BoostingSettingsError,
@@ -30,7 +32,7 @@ from flywheel.recognisers.boosting import (
     trial_rows,
     try_strengths,
 )
-from flywheel.recognisers.evaluation import what_is_heard
+from flywheel.recognisers.evaluation import TranscriptionRecord, what_is_heard
 from flywheel.scoring import Transcript, read_transcripts
 from tests.cycle_on_disk import baseline_cycle, evaluation, heard, trained_cycle
 from tests.flywheel.verdict.test_decision import TERMS, clinical, compared, general
@@ -251,7 +253,7 @@ class Ears:
 
     def run(self, job: ComputeJob, outputs_to: Path, on_line: Callable[[str], None]) -> JobOutcome:
         self.jobs.append(job)
-        plan = BoostingPlan.from_dict(read_json(job.inputs["plan.json"]))
+        plan = read_record(job.inputs["plan.json"], BoostingPlan)
         rows, trials = (read_manifest(job.manifests[name]) for name in ("rows.jsonl", "trials.jsonl"))
         tried = try_strengths(
             plan,
@@ -263,9 +265,7 @@ class Ears:
             write_jsonl(hypotheses, hypotheses_of(rows, self._hear(rows, alpha)))
         else:
             shutil.copyfile(job.inputs["baseline.jsonl"], hypotheses)
-        write_json(
-            choice, {"alpha": alpha, "unwritable": ["apixaban"], "trials": [asdict(trial) for trial in tried]}
-        )
+        write_record(choice, BoostingChoice(alpha, ("apixaban",), tried))
         on_line(f"chosen: alpha {alpha:g}")
         outputs = {name: outputs_to / name for name in job.outputs}
         return JobOutcome(0, 12.34, outputs, datetime.now(UTC), billed_seconds=15.0, cost_usd=0.01)
@@ -298,7 +298,8 @@ def folder(turned: Path, tmp_path: Path) -> CycleFolder:
 def hear_baseline_again(folder: CycleFolder, *, misses_every: int = 1) -> None:
     evaluation(folder.baseline, "bundled", misses_every=misses_every)
     asked = what_is_heard(read_base(folder.base_model), read_manifest(folder.baseline.rows))
-    write_json(folder.baseline.transcription, {"asked": asked, "seconds": 21.4})
+    heard_of = sha256_of_file(folder.baseline.hyps)
+    write_record(folder.baseline.transcription, TranscriptionRecord(asked, heard_of, "ears", 21.4))
 
 
 def boosted(folder: CycleFolder, ears: Ears | None = None, **settings: Any) -> Boosting:
@@ -459,22 +460,20 @@ class TestReading:
 
     def test_it_is_about_the_categories_that_the_gate_looks_at(self, folder: CycleFolder) -> None:
         of_drugs = boosted(folder).comparison
-        write_json(folder.gate, {**read_json(folder.gate), "priority_categories": ["procedure"]})
-        boosting = read_boosting(folder)
+        boosting = read_boosting(folder, ("procedure",))
         assert boosting is not None
         assert boosting.comparison.priority_categories == ("procedure",)
         found = boosting.comparison.priority_ker
         assert found == replace(of_drugs.slices["held_out"].by_category["procedure"], p_holm=None)
 
     def test_before_there_is_a_gate_it_is_about_the_default_categories(self, folder: CycleFolder) -> None:
-        folder.gate.unlink()
         assert boosted(folder).comparison.priority_categories == ("drug",)
 
     def test_it_stands_beside_a_fine_tuned_model_on_the_same_rows(self, tmp_path: Path) -> None:
         folder = trained_cycle(tmp_path, boosted=True)
         boosting = read_boosting(folder)
         assert boosting is not None
-        before, after = boosting.comparison.priority_ker, against_finetune(folder).priority_ker
+        before, after = boosting.comparison.priority_ker, against_finetune(folder, ("drug",)).priority_ker
         assert before is not None
         assert after is not None
         assert after.before == before.after
@@ -486,21 +485,22 @@ class TestReading:
         boosting = Boosting(
             0.5, 5, "8 rows", try_strengths(PLAN, hear), comparison, "beam of 4", unwritable=("apixaban",)
         )
-        assert Boosting.from_dict(boosting.to_dict()) == boosting
-        assert BoostingPlan.from_dict(PLAN.to_dict()) == PLAN
+        assert record_in(record_text(boosting), Boosting, "boosting", "") == boosting
+        assert record_in(record_text(PLAN), BoostingPlan, "plan", "") == PLAN
 
     @pytest.mark.parametrize(
         "change",
         [
             pytest.param({"trials": None}, id="a field of another kind"),
             pytest.param({"search": 0, "beam": 4}, id="an unknown field"),
-            pytest.param({"trials": [{"alpha": 1.0}]}, id="a trial without its rates"),
+            pytest.param({"trials": [{"ker": None}]}, id="a trial without its strength"),
         ],
     )
-    def test_a_file_of_another_version_is_refused(self, change: dict[str, Any]) -> None:
-        trial = BoostingTrial(0.0, None, None, None)
-        values = Boosting(0.0, 0, "no rows", (trial,), compared("xxxx", "xx..")).to_dict()
-        with pytest.raises(FlywheelError, match="materialise boosted_eval again"):
-            Boosting.from_dict({**values, **change})
-        with pytest.raises(FlywheelError, match="materialise boosted_eval again"):
-            Boosting.from_dict({name: value for name, value in values.items() if name != "trials"})
+    def test_a_file_of_another_version_is_refused(self, change: dict[str, Any], tmp_path: Path) -> None:
+        trial, file = BoostingTrial(0.0, None, None, None), tmp_path / "boosting.json"
+        values = plain(Boosting(0.0, 0, "no rows", (trial,), compared("xxxx", "xx..")))
+        without = {name: value for name, value in values.items() if name != "trials"}
+        for broken in ({**values, **change}, without):
+            write_json(file, broken)
+            with pytest.raises(FlywheelError, match="materialise boosted_eval again"):
+                read_record(file, Boosting)

@@ -13,8 +13,9 @@ import pytest
 from flywheel.compute.job import ComputeJob, JobOutcome
 from flywheel.corpus.manifest import ManifestRow, read_manifest, write_manifest
 from flywheel.errors import FlywheelError
-from flywheel.files.atomic import read_json, read_jsonl, sha256_of_file, write_json, write_jsonl
+from flywheel.files.atomic import read_jsonl, sha256_of_file, write_jsonl
 from flywheel.files.cycles import CycleFolder, EvalFolder
+from flywheel.files.records import read_record, write_record
 from flywheel.recognisers.bases import BUNDLED, DEFAULT_WITH_GPU, Base
 from flywheel.recognisers.evaluation import transcribe
 from flywheel.recognisers.nemo_asr import (
@@ -22,7 +23,10 @@ from flywheel.recognisers.nemo_asr import (
     MODEL_OUTPUT,
     STOCK,
     TINY,
+    Epoch,
     Hyperparameters,
+    TrainingMetrics,
+    TrainingRecord,
     TrainingRun,
     chosen_hyperparameters,
     default_hyperparameters,
@@ -32,11 +36,11 @@ from flywheel.recognisers.nemo_asr import (
 )
 
 PUBLISHED = Base(DEFAULT_WITH_GPU, None, DEFAULT_WITH_GPU)
-EPOCHS = [
-    {"epoch": 1, "steps": 2, "train_loss": 3.0, "val_loss": 2.0, "val_wer": 0.5},
-    {"epoch": 2, "steps": 4, "train_loss": 2.0, "val_loss": 1.5, "val_wer": 0.25},
-    {"epoch": 3, "steps": 6, "train_loss": 1.0, "val_loss": 1.7, "val_wer": 0.4},
-]
+EPOCHS = (
+    Epoch(1, 2, train_loss=3.0, val_loss=2.0, val_wer=0.5),
+    Epoch(2, 4, train_loss=2.0, val_loss=1.5, val_wer=0.25),
+    Epoch(3, 6, train_loss=1.0, val_loss=1.7, val_wer=0.4),
+)
 
 
 @dataclass
@@ -75,8 +79,7 @@ class InProcessBackend:
             "train": len(rows["train.jsonl"]) - self.dropped,
             "validation": len(rows["development.jsonl"]),
         }
-        metrics = {"rows_seen": seen, "epochs": EPOCHS, "steps": 6, "seed": 42, "versions": {"torch": "2"}}
-        write_json(outputs[METRICS_OUTPUT], metrics)
+        write_record(outputs[METRICS_OUTPUT], TrainingMetrics(seen, EPOCHS, 6, 42, 1.0, {"torch": "2"}))
 
 
 def row(number: int, **changes: object) -> ManifestRow:
@@ -131,21 +134,21 @@ def test_a_training_leaves_its_model_and_what_it_was(
 ) -> None:
     done = run(base, folder, backend)
     assert not done.cached
-    info = read_json(folder.training_run_info)
+    info = read_record(folder.training_run_info, TrainingRecord)
     assert done.info == info
     assert folder.adapted_model.read_text().startswith("python\n-m\nflywheel.compute.programs.finetune\n")
-    assert info["model_sha256"] == sha256_of_file(folder.adapted_model)
-    assert info["rows_seen"] == {"train": 8, "validation": 2}
-    assert info["best"] == EPOCHS[1]
-    assert info["base"] == base.to_dict()
-    assert info["hyperparameters"]["lr"] == TINY.lr
-    assert (info["seconds"], info["started_at"]) == (1.2, "2026-01-02T03:04:05+00:00")
-    assert (info["backend"], info["cost_usd"], info["seed"]) == ("local", 0.0, 42)
+    assert info.model_sha256 == sha256_of_file(folder.adapted_model)
+    assert info.rows_seen == {"train": 8, "validation": 2}
+    assert info.best == EPOCHS[1]
+    assert info.base == base.record
+    assert info.hyperparameters == TINY
+    assert (info.seconds, info.started_at) == (1.2, "2026-01-02T03:04:05+00:00")
+    assert (info.backend, info.cost_usd, info.seed) == ("local", 0.0, 42)
 
 
 def test_what_a_rented_machine_cost_is_kept_with_the_training(base: Base, folder: CycleFolder) -> None:
     info = run(base, folder, InProcessBackend(name="brev", billed=(600.4, 0.25))).info
-    assert (info["backend"], info["billed_seconds"], info["cost_usd"]) == ("brev", 600.4, 0.25)
+    assert (info.backend, info.billed_seconds, info.cost_usd) == ("brev", 600.4, 0.25)
 
 
 def test_the_same_training_is_not_done_twice(

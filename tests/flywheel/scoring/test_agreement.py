@@ -72,12 +72,12 @@ def test_wer_and_cer_of_whole_slices_agree_with_jiwer(texts: tuple[list[str], li
         for number, (text, other) in enumerate(zip(references, hypotheses, strict=True))
     ]
     scored = score_rows(rows, CLINICAL)
-    found = summarise(scored, model="tiny", normalizer=CLINICAL)["slices"]["general"]
+    found = summarise(scored, model="tiny", normalizer=CLINICAL).slices["general"]
     normalized = [row.reference for row in scored], [row.hypothesis for row in scored]
-    assert found["wer"]["value"] == pytest.approx(jiwer.wer(*normalized), abs=1e-12)
-    assert found["cer"]["value"] == pytest.approx(jiwer.cer(*normalized), abs=1e-12)
+    assert found.wer.value == pytest.approx(jiwer.wer(*normalized), abs=1e-12)
+    assert found.cer.value == pytest.approx(jiwer.cer(*normalized), abs=1e-12)
     theirs = jiwer.process_words(*normalized)
-    ours = [found["wer"][kind] for kind in ("substitutions", "deletions", "insertions")]
+    ours = [found.wer.substitutions, found.wer.deletions, found.wer.insertions]
     assert ours == [theirs.substitutions, theirs.deletions, theirs.insertions]
     characters = sum_counts(map(character_errors, *normalized))
     theirs_by_character = jiwer.process_characters(*normalized)

@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 from flywheel.errors import FlywheelError
+from flywheel.files.records import plain, record_in
 from flywheel.scoring import (
     CLINICAL,
     PUBLISHED,
@@ -242,6 +243,10 @@ def test_the_ker_of_each_category_with_p_corrected_over_them(comparison: Compari
     assert comparison.slices["general"].by_category == {}
 
 
+def read(values: Any) -> Comparison:
+    return record_in(json.dumps(values, allow_nan=False), Comparison, "comparison", "compare again")
+
+
 def test_a_comparison_of_an_earlier_version_is_read_with_what_it_lacks_absent(comparison: Comparison) -> None:
     def without_later_fields(values: Any) -> Any:
         later = ("by_voice", "improvement", "p_holm", "by_category")
@@ -249,7 +254,7 @@ def test_a_comparison_of_an_earlier_version_is_read_with_what_it_lacks_absent(co
             return {name: without_later_fields(value) for name, value in values.items() if name not in later}
         return values
 
-    earlier = Comparison.from_dict(without_later_fields(comparison.to_dict()))
+    earlier = read(without_later_fields(plain(comparison)))
     held_out = earlier.slices["held_out"]
     assert held_out.by_category == {} and held_out.ker is not None
     assert (held_out.wer.by_voice, held_out.wer.improvement) == (None, None)
@@ -272,16 +277,15 @@ def test_the_order_of_the_rows_changes_nothing() -> None:
 
 
 def test_survives_json(comparison: Comparison) -> None:
-    text = json.dumps(comparison.to_dict(), allow_nan=False)
-    assert Comparison.from_dict(json.loads(text)) == comparison
+    assert read(plain(comparison)) == comparison
 
 
 @pytest.mark.parametrize(
     "broken", [{}, {"normalizer": "x", "priority_categories": [], "slices": {"all": {}}}]
 )
 def test_a_broken_file_says_so(broken: dict[str, Any]) -> None:
-    with pytest.raises(FlywheelError, match="comparison: cannot be read"):
-        Comparison.from_dict(broken)
+    with pytest.raises(FlywheelError, match=r"comparison: .*missing.*compare again"):
+        read(broken)
 
 
 @pytest.mark.parametrize(

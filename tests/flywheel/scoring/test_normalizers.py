@@ -526,7 +526,6 @@ def test_names_and_versions() -> None:
         "published_clinical": "1",
         "flywheel_clinical": "2",
     }
-    assert CLINICAL.as_dict() == {"name": "flywheel_clinical", "version": "2"}
     assert CLINICAL.label == "flywheel_clinical 2"
     assert normalizer_named("published_clinical") is PUBLISHED
 

@@ -2,25 +2,31 @@
 
 import csv
 import gc
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+from flywheel.errors import FlywheelError
+from flywheel.files.cycles import EvalFolder
 from flywheel.scoring import (
     CLINICAL,
     NO_DOSES,
     PUBLISHED,
     DoseErrors,
     ErrorCounts,
+    Normalizer,
     RowScore,
     ScoringError,
     Transcript,
-    results_csv,
+    read_rows,
     score_rows,
     summarise,
-    write_results,
+    write_rows,
 )
+from flywheel.scoring.row_table import COLUMNS
 from flywheel.scoring.slices import HUMAN
 
 
@@ -108,8 +114,8 @@ def test_people_of_whom_nobody_says_who_they_are_carry_no_interval() -> None:
         transcript(f"give cefazolin {n} mg now", "give it now", "cefazolin", f"r{n}") for n in range(2, 20)
     ]
     nameless = score_rows([replace(row, subset=HUMAN, voice_id=None) for row in said], CLINICAL)
-    wer = summarise(nameless, model="tiny", normalizer=CLINICAL)["slices"]["human"]["wer"]
-    assert (wer["low"], wer["high"], wer["n"]) == (None, None, 18)
+    wer = summarise(nameless, model="tiny", normalizer=CLINICAL).slices["human"].wer
+    assert (wer.low, wer.high, wer.n) == (None, None, 18)
 
 
 def test_a_term_that_was_left_out() -> None:
@@ -180,7 +186,7 @@ def test_results_have_a_line_a_row(tmp_path: Path) -> None:
         CLINICAL,
     )
     path = tmp_path / "baseline" / "results.csv"
-    write_results(path, scores)
+    write_rows(path.with_name("rows.parquet"), path, scores)
     with path.open(encoding="utf-8", newline="") as file:
         clinical, general = csv.DictReader(file)
     assert clinical["id"] == "a"
@@ -199,15 +205,74 @@ def test_results_have_a_line_a_row(tmp_path: Path) -> None:
     assert (general["pred_text"], general["false_insertions"]) == ('bring "a" cefazolin', "cefazolin")
 
 
-def test_results_lines_end_with_a_line_feed() -> None:
-    lines = list(results_csv(score_rows([transcript("one", "two")], CLINICAL)))
-    assert len(lines) == 2 and all(line.endswith("\n") and "\r" not in line for line in lines)
+def written(tmp_path: Path, rows: Sequence[RowScore]) -> str:
+    """`results.csv` of some rows."""
+    write_rows(tmp_path / "rows.parquet", tmp_path / "results.csv", rows)
+    return (tmp_path / "results.csv").read_bytes().decode()
 
 
-def test_doses_that_cannot_be_read_are_empty_in_the_results() -> None:
-    header, line = results_csv(score_rows([transcript("give 0.5 mg", "give 5 mg")], PUBLISHED))
+def test_results_lines_end_with_a_line_feed(tmp_path: Path) -> None:
+    text = written(tmp_path, score_rows([transcript("one", "two")], CLINICAL))
+    assert text.count("\n") == 2 and text.endswith("\n") and "\r" not in text
+
+
+def test_doses_that_cannot_be_read_are_empty_in_the_results(tmp_path: Path) -> None:
+    header, line = written(
+        tmp_path, score_rows([transcript("give 0.5 mg", "give 5 mg")], PUBLISHED)
+    ).splitlines()
     row = dict(zip(*csv.reader([header, line]), strict=True))
     assert [row[f"doses_{name}"] for name in DoseErrors._fields] == [""] * 6
+
+
+@pytest.mark.parametrize("normalizer", [CLINICAL, PUBLISHED])
+def test_rows_come_back_from_their_table_as_they_were_scored(tmp_path: Path, normalizer: Normalizer) -> None:
+    """Found and missed, left out, not in the text, with doses and without a term; and a row of next to nothing."""
+    rows = score_rows(
+        [
+            transcript("Give cefazolin 5 mg, now.", "give cefa zolin 50 mg now", "cefazolin", "a"),
+            transcript("stop apixaban", "stop", "apixaban", "b"),
+            transcript("give the antibiotic", "give apixaban and cefazolin", "cefazolin", "c"),
+            transcript("bring a blanket", 'bring "a" cefazolin', None, "d"),
+            Transcript(id="e", text="one", pred_text=""),
+        ],
+        normalizer,
+    )
+    written(tmp_path, rows)
+    assert read_rows(tmp_path / "rows.parquet") == rows
+
+
+def test_the_tables_columns_are_those_that_are_described(tmp_path: Path) -> None:
+    rows = score_rows([transcript("give cefazolin", "give it", "cefazolin")], CLINICAL)
+    header = written(tmp_path, rows).splitlines()[0].split(",")
+    frame = pd.read_parquet(tmp_path / "rows.parquet")
+    assert header == list(frame.columns) == list(COLUMNS)
+    assert all(column.meaning for column in COLUMNS.values())
+    assert frame.loc[0, ["ker", "substitutions", "reference_words"]].tolist() == [1, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda path: path.unlink(), "no such file"),
+        (lambda path: path.write_bytes(path.read_bytes()[:400]), "not a table of rows"),
+        (lambda path: path.write_bytes(b""), "not a table of rows"),
+        (
+            lambda path: pd.read_parquet(path).drop(columns=["heard"]).to_parquet(path),
+            "found no column heard",
+        ),
+    ],
+)
+def test_a_table_that_cannot_be_read_names_what_writes_it(
+    tmp_path: Path, spoil: Callable[[Path], None], said: str
+) -> None:
+    path = EvalFolder(tmp_path / "next").scored_rows
+    write_rows(path, path.with_name("results.csv"), score_rows([transcript("one", "two")], CLINICAL))
+    spoil(path)
+    with pytest.raises(
+        FlywheelError, match=rf"rows\.parquet: {said}.*; materialise next_eval again"
+    ) as caught:
+        read_rows(path)
+    assert "\n" not in str(caught.value)
 
 
 def test_texts_met_before_are_scored_like_any_other() -> None:

@@ -1,11 +1,13 @@
 """The decision: a table of comparisons, each with the action that has to follow and its reasons."""
 
-import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flywheel.errors import FlywheelError
+from flywheel.files.atomic import write_json
+from flywheel.files.records import plain, read_record, write_record
 from flywheel.scoring import CLINICAL, Comparison, RowScore, compare, score_rows, summarise
 from flywheel.scoring.transcripts import Transcript
 from flywheel.verdict.decision import Decision, DecisionSettings, DecisionSettingsError, decide, not_trained
@@ -312,9 +314,10 @@ def test_an_open_gate_has_to_be_decided_by_a_comparison() -> None:
 
 
 @pytest.mark.parametrize("previous_drops", [[], [0.01]])
-def test_a_decision_survives_its_file(previous_drops: list[float]) -> None:
+def test_a_decision_survives_its_file(previous_drops: list[float], tmp_path: Path) -> None:
     decision = decide(compared("x" * 20, "x" * 20), previous_drops=previous_drops)
-    assert Decision.from_dict(json.loads(json.dumps(decision.to_dict()))) == decision
+    write_record(tmp_path / "decision.json", decision)
+    assert read_record(tmp_path / "decision.json", Decision) == decision
 
 
 @pytest.mark.parametrize(
@@ -322,7 +325,8 @@ def test_a_decision_survives_its_file(previous_drops: list[float]) -> None:
     [{"reasons": None}, {"surprise": 1}, {"action": "promote"}],
     ids=["missing", "unknown", "action"],
 )
-def test_an_edited_file_is_refused(change: dict[str, Any]) -> None:
-    values = not_trained(gate("x" * 20)).to_dict()
-    with pytest.raises(FlywheelError, match="decide again"):
-        Decision.from_dict({**values, **change})
+def test_an_edited_file_is_refused(change: dict[str, Any], tmp_path: Path) -> None:
+    file = tmp_path / "decision.json"
+    write_json(file, {**plain(not_trained(gate("x" * 20))), **change})
+    with pytest.raises(FlywheelError, match=f"{next(iter(change))}: .*; materialise decision again"):
+        read_record(file, Decision)

@@ -2,13 +2,16 @@
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flywheel.errors import FlywheelError
-from flywheel.scoring import CLINICAL, score_rows, summarise
-from flywheel.scoring.score_reading import ScoresError
+from flywheel.files.atomic import write_json
+from flywheel.files.cycles import EvalFolder
+from flywheel.files.records import plain, read_record, record_in, write_record
+from flywheel.scoring import CLINICAL, Scores, score_rows, summarise
 from flywheel.scoring.transcripts import Transcript
 from flywheel.verdict.gate import GateDecision, GateSettings, GateSettingsError, evaluate_gate
 
@@ -16,10 +19,11 @@ Group = tuple[str, str, int, int]
 """Entity category, source of the pronunciation, rows, and how many of them are missed."""
 
 ENOUGH = {"drug": 60, "condition": 60}
+DRUGS = ("slices", "held_out", "by", "entity_category", "drug", "ker")
 CRITERIA = ["priority_ker", "manifest_rows", "rows_per_priority_category", "pronunciation"]
 
 
-def scores(*groups: Group, subset: str = "validation", rows_per_term: int = 4) -> dict[str, Any]:
+def scores(*groups: Group, subset: str = "validation", rows_per_term: int = 4) -> Scores:
     """Real scores of a model that misses the first rows of each group."""
     rows = []
     for category, source, count, missed in groups:
@@ -225,8 +229,9 @@ def scores_found(*groups: Group) -> str:
 
 
 def test_rows_without_the_source_of_their_pronunciation_open_no_gate() -> None:
-    evaluated = scores(("drug", "espeak_g2p", 60, 60))
-    del evaluated["slices"]["held_out"]["by"]["ipa_source"]
+    values = plain(scores(("drug", "espeak_g2p", 60, 60)))
+    del values["slices"]["held_out"]["by"]["ipa_source"]
+    evaluated = record_in(json.dumps(values), Scores, "scores", "score again")
     decision = evaluate_gate(evaluated, ENOUGH, cycle=1)
     assert failed(decision) == ["pronunciation"]
     assert decision.advice.endswith("Do not train yet: fill in ipa_source, then run the cycle again.")
@@ -239,22 +244,25 @@ def test_a_lower_bar_opens_the_gate() -> None:
 
 
 @pytest.mark.parametrize("missed", [60, 0])
-def test_a_decision_survives_its_file(missed: int) -> None:
+def test_a_decision_survives_its_file(missed: int, tmp_path: Path) -> None:
     decision = evaluate_gate(scores(("drug", "espeak_g2p", 60, missed)), ENOUGH, cycle=1)
-    assert GateDecision.from_dict(json.loads(json.dumps(decision.to_dict()))) == decision
+    write_record(tmp_path / "gate.json", decision)
+    assert read_record(tmp_path / "gate.json", GateDecision) == decision
 
 
-def test_a_decision_without_ker_survives_its_file() -> None:
+def test_a_decision_without_ker_survives_its_file(tmp_path: Path) -> None:
     decision = evaluate_gate(scores(("lab", "espeak_g2p", 60, 60)), ENOUGH, cycle=1)
-    assert GateDecision.from_dict(json.loads(json.dumps(decision.to_dict()))) == decision
+    write_record(tmp_path / "gate.json", decision)
+    assert read_record(tmp_path / "gate.json", GateDecision) == decision
 
 
 @pytest.mark.parametrize("change", [{"open": ...}, {"surprise": 1}, {"criteria": [{"name": "priority_ker"}]}])
-def test_an_edited_file_is_refused(change: dict[str, Any]) -> None:
-    values = evaluate_gate(scores(("drug", "espeak_g2p", 8, 8)), ENOUGH, cycle=1).to_dict()
+def test_an_edited_file_is_refused(change: dict[str, Any], tmp_path: Path) -> None:
+    values = plain(evaluate_gate(scores(("drug", "espeak_g2p", 8, 8)), ENOUGH, cycle=1))
     values = {name: value for name, value in {**values, **change}.items() if value is not ...}
-    with pytest.raises(FlywheelError, match="evaluate the gate again"):
-        GateDecision.from_dict(values)
+    write_json(tmp_path / "gate.json", values)
+    with pytest.raises(FlywheelError, match=r"gate\.json: .*; materialise gate_decision again"):
+        read_record(tmp_path / "gate.json", GateDecision)
 
 
 @pytest.mark.parametrize(
@@ -275,21 +283,31 @@ def test_settings_out_of_range_are_refused_all_at_once(settings: dict[str, Any],
 
 
 @pytest.mark.parametrize(
-    ("broken", "message"),
+    ("place", "value", "message"),
     [
-        ({}, "the file has no 'slices'"),
-        ({"slices": {"held_out": []}}, "held_out: found []"),
-        (
-            {"slices": {"held_out": {"by": {"entity_category": {"drug": {"ker": {"value": 1.0}}}}}}},
-            "held_out.by.entity_category.drug.ker has no 'n'",
-        ),
-        (
-            {"slices": {"held_out": {"by": {"entity_category": {"drug": {"ker": {"value": "x", "n": 3}}}}}}},
-            "held_out.by.entity_category.drug.ker: found",
-        ),
+        (("slices",), ..., "slices: missing"),
+        (("slices", "held_out"), [], "slices.held_out: found []; allowed: an object"),
+        ((*DRUGS, "n"), ..., "slices.held_out.by.entity_category.drug.ker.n: missing"),
+        ((*DRUGS, "value"), "x", "by.entity_category.drug.ker.value: found 'x'; allowed: a valid number"),
+        ((*DRUGS, "share"), 0.5, "by.entity_category.drug.ker.share: found 0.5, which is unknown"),
     ],
 )
-def test_scores_of_another_shape_are_refused_with_the_place(broken: dict[str, Any], message: str) -> None:
-    with pytest.raises(ScoresError) as refusal:
-        evaluate_gate(broken, ENOUGH, cycle=1)
-    assert message in str(refusal.value)
+def test_scores_of_another_shape_are_refused_with_the_place(
+    place: tuple[str, ...], value: object, message: str, tmp_path: Path
+) -> None:
+    file = EvalFolder(tmp_path / "baseline").scores
+    values = plain(scores(("drug", "espeak_g2p", 8, 8)))
+    *above, name = place
+    table = values
+    for each in above:
+        table = table[each]
+    if value is ...:
+        del table[name]
+    else:
+        table[name] = value
+    write_json(file, values)
+    with pytest.raises(FlywheelError) as refusal:
+        read_record(file, Scores)
+    said = str(refusal.value)
+    assert said.startswith(f"{file}: slices") and message in said
+    assert said.endswith("; materialise baseline_eval again")

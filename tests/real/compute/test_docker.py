@@ -14,8 +14,8 @@ import tempfile
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -34,7 +34,7 @@ from flywheel.speech.engines.espeak import SEEN_VOICES, EspeakSynthesizer
 from flywheel.speech.synthesizer import Utterance
 from flywheel.speech.take import Take
 from resources.compute.docker import DockerBackend, DockerOptions
-from resources.compute.docker_service import DockerError
+from resources.compute.docker_command import DockerError
 from resources.compute.leases import Leases, TeardownFailed, sweep
 from resources.compute.local import LocalBackend
 from tests.real.compute.docker_engine import DockerEngine, docker_engine, why_not
@@ -170,13 +170,11 @@ def test_the_environment_is_the_containers_and_what_the_job_names(
 
 def test_the_images_own_python_path_stays(engine: DockerEngine, backend: DockerBackend, out: Path) -> None:
     changed = "flywheel-test:path"
-    with closing(engine.client()) as client:
-        base = b"".join(client.api.export(client.api.create_container(backend.options.image, ["x"])["Id"]))
-        client.api.import_image_from_data(
-            base, repository="flywheel-test", tag="path", changes=["ENV PYTHONPATH=/opt/NeMo"]
-        )
-        for container in client.containers.list(all=True):
-            container.remove()
+    engine.docker("create", "--name", "base", backend.options.image, "x")
+    engine.docker(
+        "import", "--change", "ENV PYTHONPATH=/opt/NeMo", "-", changed, given=engine.docker("export", "base")
+    )
+    engine.docker("rm", "base")
     code = "import os; print(os.environ['PYTHONPATH'])"
     job = python(code, environment={"PYTHONPATH": "/mine"})
     assert lines_of(options(backend, image=changed), job, out) == [
@@ -213,7 +211,7 @@ def test_what_a_job_writes_belongs_to_the_user_who_runs_it(engine: DockerEngine,
     socket = Path(engine.url.removeprefix("unix://"))
     socket.chmod(0o666)
     program = f"""
-        import os, pathlib
+        import pathlib
         from flywheel.compute.job import ComputeJob
         from resources.compute.docker import DockerBackend, DockerOptions
         from resources.compute.leases import Leases
@@ -223,18 +221,17 @@ def test_what_a_job_writes_belongs_to_the_user_who_runs_it(engine: DockerEngine,
         script = 'id -u; id -g; mkdir -p sub; echo x > sub/o; echo x > ~/y; echo x > /tmp/z; test $0 = well'
         jobs = [ComputeJob(name='test', argv=('sh', '-c', script, word), timeout=30, outputs=('sub/o',))
                 for word in ('well', 'ill')]
-        backend.run(jobs[0], data / 'out', print)  # loads what is loaded late, for this Python may be root's
-        os.system('rm -r {data}/*')
-        os.setgroups([]); os.setresgid({STRANGER}, {STRANGER}, {STRANGER})
-        os.setresuid({STRANGER}, {STRANGER}, {STRANGER})
         backend.run(jobs[0], data / 'out', print)
         try:
             backend.run(jobs[1], data / 'out', print)
         except ValueError as error:
             print(error)
     """
+    stranger = ("setpriv", "--reuid", str(STRANGER), "--regid", str(STRANGER), "--clear-groups")
+    # This Python may be one that root alone can read.
+    reads = ("--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search")
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)],
+        [*stranger, *reads, sys.executable, "-c", textwrap.dedent(program)],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
@@ -258,21 +255,27 @@ def test_a_key_reaches_the_job_and_no_file_line_or_command(
 ) -> None:
     kept = replace(backend, keep_failed=True)
     commands: list[str] = []
+    records: list[bytes] = []
 
-    def look(_: str) -> None:
+    def look(line: str) -> None:
+        if line == "it is there":
+            records.append(engine.docker("inspect", *engine.docker("ps", "--quiet").decode().split()))
         for process in Path("/proc").glob("[0-9]*/cmdline"):
             try:
                 commands.append(process.read_bytes().decode(errors="replace"))
             except OSError:
                 continue
 
-    job = shell('test -n "$HUME_API_KEY" && echo it is there; exit 1', environment={"HUME_API_KEY": KEY})
+    job = shell(
+        'test -n "$HUME_API_KEY" && echo it is there; sleep 1; exit 1', environment={"HUME_API_KEY": KEY}
+    )
     with pytest.raises(JobFailed) as caught:
         kept.run(job, out, look)
     assert "it is there" in str(caught.value)
     assert KEY not in str(caught.value)
     assert not any(KEY in command for command in commands)
     assert any("flywheel.compute.programs.runner" in command for command in commands)
+    assert len(records) == 1 and KEY.encode() not in records[0]
     assert (tmp_path / "work").exists() and list((tmp_path / "leases" / "closed").iterdir())
     assert KEY.encode() not in written_below(tmp_path)
     left = written_below(engine.root / "data" / "containers") + (engine.root / "log").read_bytes()
@@ -409,8 +412,7 @@ def test_a_container_that_was_never_started_is_found_by_its_lease(
     lease = backend.leases.open(
         backend="docker", resource=name, job="test", lifetime=-1, details={"host": engine.url}
     )
-    with closing(engine.client()) as client:
-        client.api.create_container(backend.options.image, ["true"], name=name)
+    engine.docker("create", "--name", name, backend.options.image, "true")
     assert len(engine.containers()) == 1
     elsewhere = replace(backend, options=DockerOptions(), pauses=())
     assert len(sweep(backend.leases, lambda _: elsewhere).closed) == 1
@@ -422,24 +424,24 @@ def test_a_container_that_was_never_started_is_found_by_its_lease(
     ("happens", "said"),
     [
         pytest.param(
-            lambda container: container.remove(force=True),
+            ("rm", "--force"),
             "docker: the container was sent signal 9",
             id="removed",
         ),
         pytest.param(
-            lambda container: container.update(mem_limit="48m", memswap_limit="48m"),
+            ("update", "--memory", "48m", "--memory-swap", "48m"),
             "docker: the container ran out of memory (OOMKilled)",
             id="out of memory",
         ),
     ],
 )
 def test_a_container_that_is_killed_says_why(
-    engine: DockerEngine, backend: DockerBackend, out: Path, happens: Callable[[Any], None], said: str
+    engine: DockerEngine, backend: DockerBackend, out: Path, happens: Sequence[str], said: str
 ) -> None:
     def meddle(line: str) -> None:
         if line == "started":
-            with closing(engine.client()) as client:
-                happens(client.containers.list()[0])
+            (container,) = engine.docker("ps", "--quiet").decode().split()
+            engine.docker(*happens, container)
 
     code = "import time\nprint('started'); time.sleep(1)\nheld = [b'x' * 10**7 for _ in range(40)]\ntime.sleep(20)"
     with pytest.raises(JobFailed) as caught:
@@ -519,7 +521,7 @@ def test_an_interrupt_stays_one_although_the_engine_is_gone(
         pytest.param(
             {"shm_size": "lots"},
             {},
-            "memory (lots) should specify the units",
+            "FLYWHEEL_DOCKER_SHM_SIZE is a number and a unit",
             id="no size",
         ),
         pytest.param(
@@ -642,10 +644,9 @@ def registry() -> Iterator[str]:
 
 
 def test_an_image_that_is_not_here_is_pulled_with_progress(
-    backend: DockerBackend, out: Path, registry: str, monkeypatch: pytest.MonkeyPatch
+    backend: DockerBackend, out: Path, registry: str
 ) -> None:
-    monkeypatch.setattr("resources.compute.docker_service._PROGRESS", 0.3)
-    pulling = options(backend, image=f"{registry}/flywheel/nemo:1")
+    pulling = options(replace(backend, progress_every=0.3), image=f"{registry}/flywheel/nemo:1")
     missing = [finding for finding in pulling.readiness() if not finding.ok]
     assert [finding.what for finding in missing if finding.what != "disk"] == ["image"]
     lines: list[str] = []

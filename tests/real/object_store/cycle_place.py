@@ -1,5 +1,6 @@
 """A data folder whose first cycle was made by the graph, but for the training: that is files of the same names."""
 
+import hashlib
 import os
 import shutil
 from collections.abc import Mapping
@@ -11,8 +12,12 @@ import dagster as dg
 
 from assets.definitions import defs
 from flywheel.corpus.manifest import read_manifest
-from flywheel.files.atomic import read_json, read_jsonl, write_json, write_jsonl
+from flywheel.files.atomic import read_jsonl, write_jsonl
 from flywheel.files.cycles import CycleFolder
+from flywheel.files.records import write_record
+from flywheel.recognisers.bases import Base, read_base
+from flywheel.recognisers.nemo_asr import TINY, Epoch, TrainingRecord, TrainingRequest
+from flywheel.verdict.decision import Decision
 from resources.data_folder import DataFolder
 
 HEADER = "term,entity_category\n"
@@ -96,6 +101,25 @@ def copy_of(made: CyclePlace, root: Path, *, rows: int | None = None) -> CyclePl
     return copy
 
 
+def a_training(base: Base) -> TrainingRecord:
+    """The record of a training that nobody made."""
+    epoch = Epoch(1, 40, train_loss=2.0, val_wer=0.25)
+    return TrainingRecord(
+        asked=TrainingRequest("the base", "the training rows", "the development rows", TINY),
+        base=base.record,
+        backend="local",
+        hyperparameters=TINY,
+        rows_seen={"train": 1, "validation": 1},
+        epochs=(epoch,),
+        steps=40,
+        seed=TINY.seed,
+        versions={},
+        best=epoch,
+        seconds=1.5,
+        model_sha256=hashlib.sha256(ADAPTED).hexdigest(),
+    )
+
+
 def first_cycle(root: Path) -> CyclePlace:
     """`cycle1` up to its split, its base, and what a training, a promotion and a page would have left."""
     place = CyclePlace(root)
@@ -106,8 +130,11 @@ def first_cycle(root: Path) -> CyclePlace:
     place.materialize("cycle1", "pronunciations", "speech", "manifest", "split", "base_model")
     folder = place.cycle()
     folder.adapted_model.write_bytes(ADAPTED)
-    write_json(folder.training_run_info, {"base": read_json(folder.base_model), "seconds": 1.5})
-    write_json(folder.decision, {"action": "keep", "relative_drop": 0.5})
+    write_record(folder.training_run_info, a_training(read_base(folder.base_model)))
+    write_record(
+        folder.decision,
+        Decision("keep", promote=True, reasons=(), advice="Use it.", relative_drop=0.5),
+    )
     write_jsonl(folder.baseline.hyps, [{"id": "a", "text": "one", "pred_text": "one"}])
     folder.leaderboard(2).write_text("# The answer\n")
     (folder.root / ".leaderboard.half.md").write_text("# The ans")

@@ -21,6 +21,7 @@ VARIABLES = {
     "AWS_ACCESS_KEY_ID": KEY_ID,
     "AWS_SECRET_ACCESS_KEY": SECRET,
     "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_MAX_ATTEMPTS": "3",
     "AWS_CONFIG_FILE": "/dev/null",
     "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
 }
@@ -50,6 +51,11 @@ class S3Server:
             each["Key"]: self.client.get_object(Bucket=bucket, Key=each["Key"])["Body"].read()
             for each in listed
         }
+
+    def unfinished(self, bucket: Bucket) -> list[str]:
+        """The uploads that were begun and neither completed nor ended, by key. moto dates all of them to 2010."""
+        found = self.client.list_multipart_uploads(Bucket=bucket.options.name).get("Uploads", [])
+        return [each["Key"] for each in found]
 
     def spoil(self, bucket: Bucket, path: str, content: bytes) -> None:
         """Exchange an object and keep what is said about it."""

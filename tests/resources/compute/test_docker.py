@@ -1,7 +1,10 @@
-"""The docker backend as far as it goes without an engine: options, words for what Docker says, lines in frames."""
+"""The docker backend as far as it goes without an engine: options, words for what Docker says, lines."""
 
-import subprocess
-import sys
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +14,9 @@ from flywheel.compute.job import ComputeJob, InputMissing
 from flywheel.errors import FlywheelError, Problems
 from resources.compute import backend_named
 from resources.compute.docker import DockerBackend, DockerOptions
-from resources.compute.docker_container import Lines
-from resources.compute.docker_service import DockerError, LastWords, _not_pulled, _progress
+from resources.compute.docker_command import Attached, DockerError, LastWords, not_pulled, pull_progress
 from resources.compute.leases import Leases, TeardownFailed
 from resources.compute.settings import Settings
-
-REPOSITORY = Path(__file__).parents[3]
 
 
 def settings(folder: Path, **options: Any) -> Settings:
@@ -25,6 +25,13 @@ def settings(folder: Path, **options: Any) -> Settings:
 
 def backend(folder: Path, **options: Any) -> DockerBackend:
     return DockerBackend.from_settings(settings(folder, **options))
+
+
+@pytest.fixture
+def client() -> None:
+    """Docker's command line is no package of the project's."""
+    if shutil.which("docker") is None:
+        pytest.skip("the command `docker` is not here")
 
 
 @pytest.fixture(autouse=True)
@@ -72,17 +79,22 @@ def test_options_that_cannot_be_right_are_named(tmp_path: Path, wrong: dict[str,
     assert said in str(caught.value)
 
 
-def test_definitions_do_not_wait_for_dockers_package() -> None:
-    code = "import sys, resources.compute.docker; print('docker' in sys.modules, 'requests' in sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.split() == ["False", "False"]
-
-
 # --- no engine ---------------------------------------------------------------------------------------
 
 
+def test_without_the_command_it_says_that_it_is_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    nowhere = backend(tmp_path)
+    with pytest.raises(DockerError, match="needs the command `docker`, which is not on the PATH"):
+        nowhere.run(ComputeJob(name="test", argv=("true",), timeout=5), tmp_path / "out", lambda line: None)
+    (finding,) = nowhere.readiness()
+    assert (finding.what, finding.ok) == ("daemon", False)
+    assert "install Docker" in finding.detail
+
+
+@pytest.mark.usefixtures("client")
 def test_without_an_engine_it_says_what_to_do(tmp_path: Path) -> None:
     absent = backend(tmp_path, host=f"unix://{tmp_path}/none.sock")
     job = ComputeJob(name="test", argv=("true",), timeout=5)
@@ -100,12 +112,14 @@ def test_without_an_engine_it_says_what_to_do(tmp_path: Path) -> None:
     assert "systemctl start docker" in finding.detail
 
 
+@pytest.mark.usefixtures("client")
 def test_docker_host_is_heeded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/of-the-variable.sock")
     (finding,) = backend(tmp_path).readiness()
     assert f"unix://{tmp_path}/of-the-variable.sock" in finding.detail
 
 
+@pytest.mark.usefixtures("client")
 def test_a_host_that_is_none_is_told_apart(tmp_path: Path) -> None:
     (finding,) = backend(tmp_path, host="ftp://nowhere").readiness()
     assert not finding.ok
@@ -119,6 +133,7 @@ def test_inputs_are_looked_at_before_docker_is(tmp_path: Path) -> None:
         absent.run(job, tmp_path / "out", lambda line: None)
 
 
+@pytest.mark.usefixtures("client")
 def test_a_teardown_without_an_engine_fails_loudly(tmp_path: Path) -> None:
     absent = DockerBackend(
         work_root=tmp_path / "work",
@@ -170,35 +185,69 @@ def test_a_teardown_without_an_engine_fails_loudly(tmp_path: Path) -> None:
     ],
 )
 def test_a_pull_that_fails_says_what_to_do(image: str, reason: str, todo: str) -> None:
-    message = str(_not_pulled(image, reason))
+    message = str(not_pulled(image, f"Error response from daemon: {reason}"))
     assert message.startswith(f"the image {image} is not on this machine and could not be pulled: {reason}.")
     assert todo in message
 
 
-def test_a_pull_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resources.compute.docker_service._PROGRESS", 0.0)
-    events = [
-        {"status": "Pulling from nvidia/nemo", "id": "25.11.01"},
-        {"status": "Already exists", "id": "a", "progressDetail": {}},
-        {
-            "status": "Downloading",
-            "id": "b",
-            "progressDetail": {"current": 500_000_000, "total": 2_000_000_000},
-        },
-        {"status": "Downloading", "id": "b", "progressDetail": {"current": 2_000_000_000}},
-        {"status": "Extracting", "id": "b", "progressDetail": {"current": 1_000}},
-        {"status": "Pull complete", "id": "b", "progressDetail": {}},
-        {"status": "Digest: sha256:00"},
-    ]
-    lines = list(_progress("nemo", lambda: events))
-    assert "pulling nemo: 1 of 2 layers done, 0.50 GB fetched" in lines
-    assert lines[-1] == "pulling nemo: 2 of 2 layers done, 2.00 GB fetched"
+ON_A_TERMINAL = (
+    "25.11.01: Pulling from nvidia/nemo\r\n\r\n"
+    "\x1b[1A\x1b[2K\r0123456789ab: Already exists \r\x1b[1B\r\n"
+    "\x1b[1A\x1b[2K\rad7ece040b3c: Pulling fs layer \r\x1b[1B"
+    "\x1b[1A\x1b[2K\rad7ece040b3c: Downloading  532.8kB/2GB\r\x1b[1B"
+    "\x1b[1A\x1b[2K\rad7ece040b3c: Downloading [====>      ]  500.5MB/2GB\r\x1b[1B"
+)
+"""As `docker pull` writes to one, without a bar and with it."""
+THE_REST = (
+    "\x1b[1A\x1b[2K\rad7ece040b3c: Downloading     2GB/2GB\r\x1b[1B"
+    "\x1b[1A\x1b[2K\rad7ece040b3c: Verifying Checksum \r\x1b[1B"
+    "\x1b[1A\x1b[2K\rad7ece040b3c: Download complete \r\x1b[1B"
+    "\x1b[1A\x1b[2K\rad7ece040b3c: Extracting  65.54kB/2GB\r\x1b[1B"
+    "\x1b[1A\x1b[2K\rad7ece040b3c: Pull complete \r\x1b[1BDigest: sha256:00\r\n"
+)
 
 
-def test_an_error_in_the_middle_of_a_pull_is_one() -> None:
-    events = [{"status": "Downloading", "id": "b"}, {"errorDetail": {}, "error": "unexpected EOF"}]
-    with pytest.raises(DockerError, match="could not be pulled: unexpected EOF"):
-        list(_progress("nemo", lambda: events))
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        pytest.param("", "0 of 0 layers done, 0.00 GB fetched", id="nothing yet"),
+        pytest.param(ON_A_TERMINAL, "1 of 2 layers done, 0.50 GB fetched", id="in the middle"),
+        pytest.param(ON_A_TERMINAL + THE_REST, "2 of 2 layers done, 2.00 GB fetched", id="at the end"),
+    ],
+)
+def test_a_pull_says_how_far_it_is(written: str, said: str) -> None:
+    assert pull_progress(written.encode()) == said
+
+
+def test_a_pull_may_be_seen_in_the_middle_of_a_line() -> None:
+    written = (ON_A_TERMINAL + THE_REST).encode()
+    for length in range(len(written)):
+        assert re.fullmatch(
+            r"[012] of [012] layers done, [012]\.\d\d GB fetched", pull_progress(written[:length])
+        )
+
+
+CUT_OFF = """#!/bin/sh
+case "$*" in
+    *inspect*) echo "Error: No such image" >&2; exit 1;;
+    *info*) echo '{}';;
+    *pull*) test -t 1 || exit 2; printf 'ad7ece040b3c: Downloading  1MB/2GB\\r\\033[1Bunexpected EOF\\n'; exit 1;;
+esac
+"""
+"""A command `docker` whose pull ends in the middle; it wants a terminal for that."""
+
+
+def test_an_error_in_the_middle_of_a_pull_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "docker").write_text(CUT_OFF)
+    (programs / "docker").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    job = ComputeJob(name="test", argv=("true",), timeout=5)
+    with pytest.raises(
+        DockerError, match=r"nemo:1 is not on this machine and could not be pulled: unexpected EOF\."
+    ):
+        backend(tmp_path, image="nemo:1", host="unix:///none").run(job, tmp_path / "out", lambda line: None)
 
 
 def event(action: str, **attributes: str) -> dict[str, Any]:
@@ -206,51 +255,79 @@ def event(action: str, **attributes: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("events", "exit_code", "lines"),
+    ("events", "started", "exit_code", "lines"),
     [
-        pytest.param([], None, (), id="forgotten"),
-        pytest.param([event("create"), event("start"), event("die", exitCode="3")], 3, (), id="an exit code"),
+        pytest.param([], False, None, (), id="forgotten"),
+        pytest.param([event("create"), event("destroy")], False, None, (), id="refused"),
         pytest.param(
-            [event("oom"), event("oom"), event("die", exitCode="137"), event("destroy")],
+            [event("create"), event("start"), event("die", exitCode="3")], True, 3, (), id="an exit code"
+        ),
+        pytest.param(
+            [event("start"), event("oom"), event("oom"), event("die", exitCode="137"), event("destroy")],
+            True,
             -9,
             ("docker: the container ran out of memory (OOMKilled)",),
             id="out of memory",
         ),
         pytest.param(
-            [event("kill", signal="9"), event("die", exitCode="137")],
+            [event("start"), event("kill", signal="9"), event("die", exitCode="137")],
+            True,
             -9,
             ("docker: the container was sent signal 9",),
             id="removed by somebody",
         ),
     ],
 )
-def test_last_words(events: list[dict[str, Any]], exit_code: int | None, lines: tuple[str, ...]) -> None:
-    assert LastWords.of(events) == LastWords(exit_code, lines)
+def test_last_words(
+    events: list[dict[str, Any]], started: bool, exit_code: int | None, lines: tuple[str, ...]
+) -> None:
+    assert LastWords.of(events) == LastWords(started, exit_code, lines)
 
 
 # --- lines -------------------------------------------------------------------------------------------
 
 
-def frame(stream: int, content: bytes) -> bytes:
-    return bytes([stream, 0, 0, 0]) + len(content).to_bytes(4, "big") + content
+@contextmanager
+def attached(script: str, first: bytes = b"") -> Iterator[Attached]:
+    """A command as `docker start --attach --interactive` is one."""
+    made = Attached(["sh", "-c", script], first)
+    try:
+        yield made
+    finally:
+        made.close()
 
 
-WRITTEN = (
-    frame(1, b"one\ntw") + frame(2, b"a warn") + frame(1, b"o\n") + frame(2, b"ing\n") + frame(1, b"rest")
-)
+def all_of(made: Attached) -> list[str]:
+    found: list[str] = []
+    while not made.ended:
+        found += made.lines(10.0) or []
+    return found
 
 
-@pytest.mark.parametrize("size", [1, 3, 8, 1000])
-def test_lines_are_whole_however_the_bytes_arrive(size: int) -> None:
-    lines = Lines()
-    found = []
-    for start in range(0, len(WRITTEN), size):
-        found += lines.feed(WRITTEN[start : start + size])
-    assert found == ["one", "two", "a warning"]
-    assert lines.close() == ["rest"]
+def test_lines_are_whole_however_the_bytes_arrive() -> None:
+    """Those of standard output and of standard error do not cut each other."""
+    pause = "; sleep 0.1; "
+    written = ("printf 'one\\ntw'", "printf 'a warn' >&2", "echo o", "echo ing >&2", "printf rest")
+    with attached(pause.join(written)) as made:
+        assert all_of(made) == ["one", "two", "a warning", "rest"]
 
 
-def test_a_character_may_lie_across_frames() -> None:
-    lines = Lines()
-    accented = "µg".encode()
-    assert lines.feed(frame(1, accented[:1]) + frame(1, accented[1:] + b"\n")) == ["µg"]
+def test_a_character_may_lie_across_reads() -> None:
+    with attached(r"printf '\302'; sleep 0.2; printf '\265g\n'") as made:
+        assert all_of(made) == ["µg"]
+
+
+def test_silence_is_told_from_half_a_line() -> None:
+    with attached("printf half; read -r word; echo") as made:
+        assert made.lines(10.0) == []
+        assert made.lines(0.1) is None
+        made.end_input()
+        assert all_of(made) == ["half"]
+
+
+def test_the_input_begins_with_what_is_given_and_stays_open_until_it_is_ended() -> None:
+    with attached("read -r first; echo $first; cat; echo ended", b"words\n") as made:
+        assert made.lines(10.0) == ["words"]
+        assert made.lines(0.1) is None
+        made.end_input()
+        assert all_of(made) == ["ended"]

@@ -378,13 +378,39 @@ def test_a_signal_to_the_runner_stops_the_job(lay: Lay, number: signal.Signals) 
 def test_a_job_ends_with_its_lifeline(lay: Lay) -> None:
     job = lay(*python(f"{FAMILY}time.sleep(60)"))
     runner = job.start("--lifeline", stdin=subprocess.PIPE)
+    assert runner.stdin is not None
+    runner.stdin.write(b"{}\n")
+    runner.stdin.flush()
     pids = job.pids()
     assert not gone(pids)
-    assert runner.stdin is not None
     runner.stdin.close()
     assert runner.wait(PATIENCE) == 143
     assert gone(pids)
     assert job.ending["stopped"] == "request"
+
+
+def test_a_lifeline_begins_with_variables(lay: Lay) -> None:
+    """They are nowhere else, and win over those in the file."""
+    job = lay(*sh("echo $WORD $OTHER"))
+    (job.beside / "environment").write_text(json.dumps({"WORD": "of the file", "OTHER": "kept"}))
+    runner = job.start("--lifeline", stdin=subprocess.PIPE)
+    assert runner.stdin is not None
+    runner.stdin.write(json.dumps({"WORD": "sent\nin two lines"}).encode() + b"\n")
+    runner.stdin.flush()
+    assert runner.wait(PATIENCE) == 0
+    assert job.output == "sent in two lines kept\n"
+
+
+@pytest.mark.parametrize("sent", [b"", b'{"WORD": '], ids=["nothing", "a part"])
+def test_a_lifeline_that_ends_before_the_variables_came_starts_nothing(lay: Lay, sent: bytes) -> None:
+    job = lay(*sh("touch started"))
+    runner = job.start("--lifeline", stdin=subprocess.PIPE)
+    assert runner.stdin is not None
+    runner.stdin.write(sent)
+    runner.stdin.close()
+    assert runner.wait(PATIENCE) == NOT_STARTED
+    assert job.ending["stopped"] == "request"
+    assert not (job.folder / "started").exists()
 
 
 def test_without_a_lifeline_standard_input_may_end(lay: Lay) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import time
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from flywheel.corpus.recordings import (
     take_in,
     write_quarantine,
 )
-from flywheel.corpus.split.earlier_decisions import Assignments
+from flywheel.corpus.split.earlier_decisions import NOTHING_ASSIGNED
 from flywheel.files.atomic import read_jsonl, sha256_of_file
 from tests.drop_folder import HUMAN, SYNTHETIC, Drop
 
@@ -75,7 +76,8 @@ def test_a_copy_that_is_gone_is_made_again_or_missed(drop: Drop) -> None:
     Path(row.audio_filepath).unlink()
     drop.manifest()
     with pytest.raises(
-        RecordingsError, match=r"found no such file \(recording:voice-1\)[\s\S]*drop them again"
+        RecordingsError,
+        match=r"found no such file, or a damaged one \(recording:voice-1\)[\s\S]*drop them again",
     ):
         drop.take_in((row,))
 
@@ -135,14 +137,14 @@ def test_a_speaker_is_a_person_or_a_machine(drop: Drop) -> None:
 def test_who_was_trained_on_in_an_earlier_cycle_is_no_held_out_speech(drop: Drop) -> None:
     drop.manifest(drop.recording("one.wav", 1))
     group = drop.take_in().rows[0].synthesis_group
-    trained = Assignments(voices={"recording:voice-1": "seen"}, groups={group: "train"})
+    trained = replace(NOTHING_ASSIGNED, voices={"recording:voice-1": "seen"}, groups={group: "train"})
     drop.manifest(drop.recording("one.wav", 1, HUMAN), drop.recording("two.wav", 2, HUMAN, speaker="voice-1"))
     taken = drop.take_in(earlier=trained)
     assert [each.reasons[0].partition(";")[0] for each in taken.quarantined] == [
         "audio: found human speech, but it stood in 'train' in an earlier cycle",
         "speaker: found 'voice-1' as human, but as synthetic in an earlier cycle",
     ]
-    held_out = Assignments(groups={group: "human"})
+    held_out = replace(NOTHING_ASSIGNED, groups={group: "human"})
     drop.manifest(drop.recording("one.wav", 1))
     assert (
         "synthetic speech, but it stood in 'human' in an"

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flywheel.corpus.manifest import MEASURED_ONLY, ManifestRow
-from flywheel.corpus.split.earlier_decisions import Assignments, AssignmentsError
+from flywheel.corpus.split.earlier_decisions import NOTHING_ASSIGNED, Assignments
 from flywheel.corpus.split.leaks import sentence_key
 from flywheel.corpus.split.subsets import (
     SUBSETS,
@@ -27,6 +27,8 @@ from flywheel.corpus.split.subsets import (
     subset_counts,
 )
 from flywheel.corpus.terms import ENTITY_CATEGORIES
+from flywheel.errors import FlywheelError
+from flywheel.files.records import plain, record_in, record_text
 from flywheel.scoring.slices import HUMAN, UNSEEN_ENGINE
 
 VOICES = ("espeak:en-us+m1", "espeak:en-us+f2", "espeak:en-gb+m3", "espeak:en-gb+f4")
@@ -284,10 +286,11 @@ class TestStarterCorpus:
         program = (
             "import json, sys\n"
             "from flywheel.corpus.manifest import ManifestRow\n"
+            "from flywheel.files.records import record_text\n"
             "from flywheel.corpus.split.subsets import SplitSettings, split_rows\n"
             "rows = [ManifestRow.model_validate(row) for row in json.load(sys.stdin)]\n"
             f"split = split_rows(rows, SplitSettings(unseen_voices=({UNSEEN!r},)))\n"
-            "print(json.dumps(split.assignments.to_json()))"
+            "print(record_text(split.assignments))"
         )
         given_rows = json.dumps([row.model_dump() for row in reversed(starter())])
         for hash_seed in ("1", "77"):
@@ -299,11 +302,11 @@ class TestStarterCorpus:
                 text=True,
                 check=True,
             )
-            assert json.loads(done.stdout) == self.split.assignments.to_json()
+            assert done.stdout.rstrip() == record_text(self.split.assignments)
 
     def test_the_split_never_changes_unnoticed(self) -> None:
         """Another ranking would train on what promoted models were measured with, unless it is pinned."""
-        groups = json.dumps(self.split.assignments.to_json()["groups"])
+        groups = json.dumps(plain(self.split.assignments.groups))
         assert sorted(terms_in(self.split, "unseen_term")) == [
             "anatomytermc",
             "conditiontermd",
@@ -564,34 +567,40 @@ class TestGrowth:
 
     def test_a_category_whose_training_rows_left_keeps_the_next_one_for_training(self) -> None:
         old, new = clinical("lab", ["troponin", "ferritin"], contexts=1, voices=VOICES[:1], noises=("clean",))
-        earlier = Assignments(terms={"troponin": "seen"}, groups={old.synthesis_group: "development"})
+        earlier = replace(
+            NOTHING_ASSIGNED, terms={"troponin": "seen"}, groups={old.synthesis_group: "development"}
+        )
         split = split_rows([old, new], SplitSettings(), earlier=earlier)
         assert subsets_by_id(split) == {old.id: "development", new.id: "train"}
 
     def test_the_assignments_survive_their_file(self) -> None:
-        text = json.dumps(self.first.assignments.to_json())
-        assert Assignments.from_json(json.loads(text)) == self.first.assignments
+        assert read(record_text(self.first.assignments)) == self.first.assignments
 
     @pytest.mark.parametrize(
         ("value", "problems"),
         [
-            (None, ["found no tables terms, voices, groups, sentences"]),
-            ({"terms": {}}, ["found no tables terms, voices, groups, sentences"]),
+            (None, ["found None; allowed: an object"]),
+            ({"terms": {}}, ["voices: missing", "groups: missing", "sentences: missing"]),
+            ({"terms": {}, "voices": {}, "groups": {}, "sentences": []}, ["sentences: found []"]),
             (
-                {"terms": {"a": "train"}, "voices": {}, "groups": {"g": "held_out"}, "sentences": []},
+                {"terms": {"a": "train"}, "voices": {}, "groups": {"g": "held_out"}, "sentences": {"s": "x"}},
                 [
                     "terms, 'a': found 'train'; allowed: seen, unseen",
                     "groups, 'g': found 'held_out'; allowed: train, development",
-                    "sentences, '': found []; allowed: general, replay, train, development, validation",
+                    "sentences, 's': found 'x'; allowed: general, replay, train, development, validation",
                 ],
             ),
         ],
     )
     def test_assignments_that_cannot_be_read_are_refused(self, value: object, problems: list[str]) -> None:
-        with pytest.raises(AssignmentsError) as caught:
-            Assignments.from_json(value)
-        found = caught.value.problems
-        assert [line[: len(start)] for line, start in zip(found, problems, strict=True)] == problems
+        with pytest.raises(FlywheelError) as caught:
+            read(json.dumps(value))
+        for problem in problems:
+            assert problem in str(caught.value)
+
+
+def read(text: str) -> Assignments:
+    return record_in(text, Assignments, "assignments", "split again")
 
 
 def people(count: int = 6, voice: str = "recording:nurse-1") -> list[ManifestRow]:
@@ -648,11 +657,11 @@ class TestPeople:
         ("earlier", "problem"),
         [
             (
-                Assignments(voices={"recording:nurse-1": "seen"}),
+                replace(NOTHING_ASSIGNED, voices={"recording:nurse-1": "seen"}),
                 "human speech: found the voice 'recording:nurse-1', trained on in an earlier cycle",
             ),
             (
-                Assignments(groups={people()[0].synthesis_group: "development"}),
+                replace(NOTHING_ASSIGNED, groups={people()[0].synthesis_group: "development"}),
                 f"row {people()[0].id}: found human speech whose audio was in development in an earlier cycle",
             ),
         ],
@@ -694,7 +703,7 @@ class TestSecondEngine:
         first = split_rows([*starter(), *by_the_second_engine(2)], SETTINGS)
         without = split_rows(starter(), SETTINGS, earlier=first.assignments)
         assert subsets_by_id(without).items() <= subsets_by_id(first).items()
-        stored = Assignments.from_json(json.loads(json.dumps(without.assignments.to_json())))
+        stored = read(record_text(without.assignments))
         back = split_rows([*starter(), *by_the_second_engine(6)], SETTINGS, earlier=stored)
         assert subsets_by_id(first).items() <= subsets_by_id(back).items()
         assert_no_leaks(back, stored)
@@ -731,7 +740,7 @@ def split_by_voice() -> Assignments:
         for row in clinical("drug", terms_of("drug", 3), 2, VOICES[:3])
     }
     terms = dict.fromkeys(terms_of("drug", 3), "seen")
-    return Assignments(terms=terms, voices=dict.fromkeys(VOICES[:3], "seen"), groups=groups)
+    return replace(NOTHING_ASSIGNED, terms=terms, voices=dict.fromkeys(VOICES[:3], "seen"), groups=groups)
 
 
 class TestCyclesThatWereSplitByVoice:
@@ -965,9 +974,9 @@ class TestLeakChecks:
 
     def test_a_row_that_moved_since_an_earlier_cycle_is_found(self) -> None:
         groups = {row.synthesis_group: str(row.subset) for row in CLEAN}
-        assert check_leaks(CLEAN, earlier=Assignments(groups=groups))[-1].passed
+        assert check_leaks(CLEAN, earlier=replace(NOTHING_ASSIGNED, groups=groups))[-1].passed
         groups[FIRST["train"].synthesis_group] = "validation"
-        check = check_leaks(CLEAN, earlier=Assignments(groups=groups))[-1]
+        check = check_leaks(CLEAN, earlier=replace(NOTHING_ASSIGNED, groups=groups))[-1]
         assert check.name == "earlier_rows_stayed"
         assert check.leaks[0] == f"row {FIRST['train'].id}: train, was validation"
 

@@ -2,17 +2,17 @@
 
 import re
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import replace
-from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
 from flywheel.errors import FlywheelError
+from flywheel.report.figures import COLOUR_NAMES
 from flywheel.report.leaderboard import FIGURES, LeaderboardInputs
 from flywheel.report.leaderboard.figures import figure_description, figure_levels, render_figure, render_svg
-from flywheel.report.pages.drawings import THEME_COLOURS
+from flywheel.scoring.intervals import Estimate
+from flywheel.scoring.scores import Level
 from tests.leaderboard_page import ROWS, baseline_inputs, page_of
 
 NOTHING = [row for row in ROWS if row.subset == "train"]
@@ -23,12 +23,14 @@ def with_kers(field: str, kers: Mapping[str, tuple[int, int, int]]) -> Leaderboa
     inputs = page_of("trained")[0]
     changed = {}
     for place, name in enumerate(("baseline_scores", "next_scores")):
-        scores: Any = deepcopy(getattr(inputs, name))
-        scores["slices"]["held_out"]["by"][field] = {
-            level: {"ker": {"value": numbers[place] / numbers[2], "low": 0.1, "high": 0.9, "n": numbers[2]}}
+        scores = getattr(inputs, name)
+        held_out = scores.slices["held_out"]
+        levels = {
+            level: Level(held_out.wer, Estimate(numbers[place] / numbers[2], 0.1, 0.9, numbers[2]))
             for level, numbers in kers.items()
         }
-        changed[name] = scores
+        by = {**held_out.by, field: levels}
+        changed[name] = replace(scores, slices={**scores.slices, "held_out": replace(held_out, by=by)})
     return replace(inputs, **changed)
 
 
@@ -54,7 +56,7 @@ def test_drawings_stand_on_one_page_together(stage: str) -> None:
     together = "".join(drawings)
     # Nothing but names of the theme: no colour of its own.
     assert not re.findall(r"#[0-9a-f]{6}", together)
-    assert set(re.findall(r"var\((--\w+)\)", together)) <= set(THEME_COLOURS.values())
+    assert set(re.findall(r"var\((--\w+)\)", together)) <= set(COLOUR_NAMES.values())
     ids = re.findall(r' id="([^"]+)"', together)
     assert len(ids) == len(set(ids))
     assert set(re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', together)) <= {(each, "") for each in ids} | {

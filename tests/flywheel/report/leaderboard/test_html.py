@@ -16,8 +16,9 @@ import pytest
 import soundfile
 
 from flywheel.report.leaderboard import LeaderboardInputs
-from flywheel.report.leaderboard.html import Player, players_of, render_html
-from flywheel.report.leaderboard.html.alignment import Cell, align
+from flywheel.report.leaderboard.alignment import Cell, align
+from flywheel.report.leaderboard.html import render_html
+from flywheel.report.leaderboard.players import Player, players_of
 from flywheel.verdict.misses import HeardInstead, MissedTerm, Misses, RowToHear
 from tests.leaderboard_page import (
     ROWS,
@@ -208,7 +209,7 @@ def test_what_was_not_measured_is_not_passed_over() -> None:
         "How it hears people: all of this is synthetic speech",
         "Categories with too few rows: procedure (n = 3); 12 are needed for a rate.",
         "Phrase boosting: ",
-        "Why terms are missed: nobody looked yet.",
+        "Why terms are missed: nobody has looked yet.",
         "Numbers and doses: no measured row holds a quantity.",
     ):
         assert part in unknown
@@ -224,7 +225,7 @@ def test_the_free_alternative_stands_beside_the_fine_tuned_model() -> None:
     assert "Chosen strength (alpha) 2, on the development rows and replayed general speech" in shown
     without = page(with_boosting(page_of("trained")[0], alpha=0.0)).section("alternatives")
     assert "base, terms boosted" not in without
-    assert "No strength that was tried on the development rows" in without
+    assert "No strength tried on the development rows" in without
 
 
 def test_doses_stand_where_they_were_measured() -> None:
@@ -384,6 +385,9 @@ def test_tables_name_their_rows_and_columns() -> None:
     assert len(shown.of("table")) == len(shown.of("caption")) >= 8
     assert all(found["scope"] in ("col", "row") for found in shown.of("th"))
     assert all(found["data-label"] for found in shown.of("td"))
+    for table in re.findall(r"<table.*?</table>", shown.html, re.DOTALL):
+        widths = [len(re.findall(r"<t[hd] ", row)) for row in table.split("<tr ")[1:]]
+        assert len(widths) > 1 and len({*widths}) == 1, table
 
 
 def test_rendering_is_pure() -> None:

@@ -52,15 +52,15 @@ def test_the_same_change_has_an_interval_over_voices() -> None:
         slices["general"] = replace(slices["general"], wer=replace(general, by_voice=by_voice))
         assert inputs.comparison is not None
         page = read_page(render(replace(inputs, comparison=replace(inputs.comparison, slices=slices))))
-        (said,) = [text for text in page.texts[SLICES] if text.startswith("The interval of a change draws")]
-        return page.lines(SLICES)["general speech"]["its interval by voice"], said
+        (said,) = [text for text in page.texts[SLICES] if text.startswith("A change has two intervals")]
+        return page.lines(SLICES)["general speech"]["interval by voice"], said
 
     cell, said = shown(Estimate(0.005, 0.001, 0.02, 24))
     assert cell == "[+0.1, +2.0]"
-    assert said.endswith("a change at all in the WER of general speech: take it as not known.")
+    assert said.endswith("the WER of general speech changed at all: treat that as not known.")
     cell, said = shown(Estimate(0.005, -0.001, 0.02, 24))
     assert cell == "[-0.1, +2.0]"
-    assert said.endswith("Here both say the same of every line.")
+    assert said.endswith("Here both agree on every line.")
 
 
 @pytest.mark.parametrize(
@@ -83,13 +83,15 @@ def test_slices_that_the_cycle_does_not_have_are_named_with_what_to_do() -> None
     page = read_page(page_of("trained")[1])
     assert page.texts[SLICES][-3:] == [
         "Not measured:",
-        "unseen synthesiser: no second one has spoken; apt-get install flite gives one to the next run.",
-        "your own recordings: nobody has been recorded; recordings go to data/recordings.",
+        "unseen synthesiser: there is no second one; apt-get install flite adds one to the next run.",
+        "your own recordings: nobody has been recorded; put recordings into data/recordings.",
     ]
     rows = [row for row in ROWS if row.subset in ("train", "validation", "development")]
     page = read_page(render(trained_inputs(rows=rows)))
     assert list(page.lines(SLICES)) == ["held out: seen term, known voice"]
-    assert "unseen term: none is set aside; it takes three terms of an entity category." in page.texts[SLICES]
+    assert (
+        "unseen term: none is set aside; that takes three terms of one entity category." in page.texts[SLICES]
+    )
     assert "general speech: none is set aside." in page.texts[SLICES]
     assert page.texts[""][0].startswith("Do not keep the new model.")
     assert "General speech: not measured; terms never trained on: not measured" in page.texts[""][2]
@@ -128,7 +130,7 @@ def test_people_are_a_slice_of_their_own_that_changes_nothing_else() -> None:
     assert (kers["missed before"], kers["missed after"]) == people_missed(rows)
     assert (wers["rows"], wers["rate"], wers["n"]) == ("your own recordings", "WER", "15")
     (text,) = [text for text in page.texts[SLICES] if text.startswith("Human speech: ")]
-    assert text.startswith("Human speech: recordings of people (2 speakers), whom no training hears;")
+    assert text.startswith("Human speech: recordings of people (2 speakers). They are never trained on,")
     for heading in [heading for heading in SECTIONS if heading not in (SLICES, SECTIONS[9], SECTIONS[-1])]:
         assert page.texts[heading] == without.texts[heading], heading
         assert page.tables[heading] == without.tables[heading], heading
@@ -160,7 +162,7 @@ def confused(row: Transcript, number: int) -> str:
         ),
         (
             trained_inputs(untrained),
-            "Nothing that is measured here got worse.",
+            "Nothing measured here got worse.",
         ),
     ],
 )

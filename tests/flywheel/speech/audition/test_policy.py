@@ -7,6 +7,7 @@ import pytest
 from flywheel.errors import FlywheelError
 from flywheel.files.atomic import write_json
 from flywheel.files.cycles import CycleFolder
+from flywheel.files.records import write_record
 from flywheel.pronunciation.lexicon import Pronunciation
 from flywheel.speech.audition.judgements import Judgement, Status
 from flywheel.speech.audition.policy import POLICIES, decide_audition, policy_named, read_state, state_file
@@ -64,7 +65,7 @@ def test_the_state_is_read_back(tmp_path: Path) -> None:
     folder = CycleFolder(tmp_path, "cycle1")
     assert read_state(folder) is None
     state = decide_audition("require", judgements("unjudged"), page=PAGE, verdicts=VERDICTS)
-    write_json(state_file(folder), state.to_dict())
+    write_record(state_file(folder), state)
     assert read_state(folder) == state
 
 
@@ -72,7 +73,7 @@ def test_the_state_is_read_back(tmp_path: Path) -> None:
 def test_another_file_in_its_place_is_named(tmp_path: Path, content: object) -> None:
     folder = CycleFolder(tmp_path, "cycle1")
     write_json(state_file(folder), content)
-    with pytest.raises(FlywheelError, match=r"state\.json: not the state of an audition"):
+    with pytest.raises(FlywheelError, match=r"state\.json: .*; materialise audition_page again"):
         read_state(folder)
 
 

@@ -3,10 +3,13 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from flywheel.errors import FlywheelError
+from flywheel.files.atomic import write_json
+from flywheel.files.records import plain, read_record, record_in, record_text
 from flywheel.pronunciation.lexicon import Candidate, Lexicon, Pronunciation
 from flywheel.scoring import ScoringError
 from flywheel.speech.engines.espeak import reader
@@ -216,20 +219,23 @@ def test_rows_that_do_not_belong_together_are_refused(
 def test_misses_go_into_json_and_come_back(phones: Callable[[str], str]) -> None:
     misses = find([Heard("cefazolin", now="cthulhu"), Heard("metoprolol", now="")], phones)
     assert len(misses.terms) == len(misses.rows) == 2
-    assert Misses.from_dict(json.loads(json.dumps(misses.to_dict()))) == misses
+    assert record_in(record_text(misses), Misses, "misses", "look again") == misses
 
 
 @pytest.mark.parametrize(
     "spoilt", [{}, {"model": "m", "terms": [{}], "rows": []}, {"model": "m", "terms": 3}]
 )
 def test_what_is_no_misses_file_is_refused(spoilt: dict[str, object]) -> None:
-    with pytest.raises(FlywheelError, match="misses: cannot be read"):
-        Misses.from_dict(spoilt)
+    with pytest.raises(FlywheelError, match=r"misses: .*(missing|found 3).*; look again"):
+        record_in(json.dumps(spoilt), Misses, "misses", "look again")
 
 
-def test_a_term_of_another_version_is_refused() -> None:
+def test_a_term_of_another_version_is_refused(tmp_path: Path) -> None:
     term = MissedTerm("cefazolin", "drug", "espeak_g2p", "ˈsɛfəˌzɑlɪn", 1, 2, (), "model", "Because.")
-    values = Misses("m", (term,), ()).to_dict()
+    values = plain(Misses("m", (term,), ()))
     values["terms"][0]["colour"] = "red"
-    with pytest.raises(FlywheelError, match="write the leaderboard again"):
-        Misses.from_dict(values)
+    write_json(tmp_path / "misses.json", values)
+    with pytest.raises(
+        FlywheelError, match=r"terms\.0\.colour: found 'red'.*; materialise leaderboard again"
+    ):
+        read_record(tmp_path / "misses.json", Misses)

@@ -1,0 +1,1 @@
+"""The numbered sections of the Markdown page, one function each."""

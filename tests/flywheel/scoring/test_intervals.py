@@ -19,8 +19,8 @@ from flywheel.scoring.intervals import (
     least_clusters,
     mcnemar_exact,
     paired_bootstrap,
-    student_quantile,
     rows_needed,
+    student_quantile,
     wilson,
 )
 

@@ -21,7 +21,6 @@ import soundfile
 import soxr
 
 from assets.corpus import manifest, speech
-from benchmarks.hume_throughput import TAKES
 from flywheel.compute.costs import ConsentMissing
 from flywheel.corpus.manifest import read_manifest
 from flywheel.corpus.plan import read_dropped
@@ -34,10 +33,10 @@ from flywheel.speech.audio_cache import SpeechRefused, render
 from flywheel.speech.purchasing.ledger import KEPT, UNANSWERED, read_ledger
 from flywheel.speech.synthesizer import ServiceRefused, Utterance
 from flywheel.speech.take import Take
+from loopback.hume_server import KEY, TAKES, TEXTS, VOICES, HumeServer, audio_of
 from resources.data_folder import DataFolder
 from resources.speech.hume import HumeSynthesizer, readiness
 from resources.speech.resource import Speech
-from tests.real.hume_server import KEY, TEXTS, VOICES, HumeServer, audio_of
 
 pytestmark = pytest.mark.real
 
@@ -151,7 +150,7 @@ BUY = """
 import sys
 from pathlib import Path
 from flywheel.speech.audio_cache import render
-from benchmarks.hume_throughput import TAKES
+from loopback.hume_server import TAKES
 from resources.speech.hume import HumeSynthesizer
 
 HUME = HumeSynthesizer(concurrency=8, requests_per_minute=0, timeout=2.0)

@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from loopback.processes import processes_of
 from tests.real.chromium import browser
 from tests.real.loop_place import REPOSITORY, Place
-from tests.real.processes import processes_of
 
 pytestmark = [
     pytest.mark.real,

@@ -115,7 +115,7 @@ class Cell:
 @pytest.fixture(scope="module", params=list(BACKENDS))
 def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A place where jobs of a backend run, with the servers and fakes it needs."""
-    module = importlib.import_module(f"tests.real.compute.{request.param}_place")
+    module = importlib.import_module(f"loopback.{request.param}_place")
     with ExitStack() as stack:
         # Short: sockets are made below it.
         yield stack.enter_context(module.Place(tmp_path_factory.mktemp(request.param[:2])))

@@ -15,11 +15,11 @@ import pytest
 
 from flywheel.compute.job import ComputeJob, JobFailed, JobNotStarted, JobTimedOut, OutputMissing
 from flywheel.errors import FlywheelError
+from loopback.modal_place import Place
+from loopback.modal_servicer import Faults, Sandbox
 from resources.compute.leases import Leases, TeardownFailed, sweep
 from resources.compute.modal import ModalBackend, ModalOptions
 from resources.compute.shipment import StageInFailed
-from tests.real.compute.modal_place import Place
-from tests.real.compute.modal_servicer import Faults, Sandbox
 
 pytestmark = [
     pytest.mark.real,

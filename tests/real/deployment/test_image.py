@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from loopback import apt
 from tests.deployment.dockerfile import Instruction, of, stages
-from tests.real import apt
 
 REPOSITORY = Path(__file__).parents[3]
 STAGE = stages()[-1]

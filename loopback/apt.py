@@ -1,4 +1,4 @@
-"""Debian's packages that the real tests need and the project does not."""
+"""Debian's packages that the places on loopback need and the project does not."""
 
 import os
 import subprocess

@@ -3,9 +3,9 @@
     python -m benchmarks.backend_overhead                   # local, docker, brev and modal
     python -m benchmarks.backend_overhead --backends local docker
 
-The places are those of the tests, on this machine: a real Docker Engine; for brev a real sshd and rsync on loopback
-behind a stand-in of the vendor's command; for modal a servicer of its protocol on loopback. So the figures are what
-the backend itself costs. A rented machine's start comes on top: see `flywheel/files/bundled/gpu_prices.csv`.
+The places are on this machine, in `loopback/`, and the tests use them, too: a real Docker Engine; for brev a real sshd
+and rsync behind a stand-in of the vendor's command; for modal a servicer of its protocol. So the figures are what the
+backend itself costs. A rented machine's start comes on top: see `flywheel/files/bundled/gpu_prices.csv`.
 Needs root. The bare command and the backends take turns.
 """
 
@@ -52,8 +52,8 @@ def main() -> int:
 
 
 def _backend(name: str, root: Path, stack: ExitStack) -> tuple[ComputeBackend, dict[str, str]]:
-    """The backend of a name in the place that its tests use, and the variables it lives with."""
-    place = stack.enter_context(importlib.import_module(f"tests.real.compute.{name}_place").Place(root))
+    """The backend of a name in its place on loopback, and the variables it lives with."""
+    place = stack.enter_context(importlib.import_module(f"loopback.{name}_place").Place(root))
     variables: dict[str, str] = place.variables()
     with mock.patch.dict(os.environ, variables):
         return Compute(data=DataFolder()).connect(), variables

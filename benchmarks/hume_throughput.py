@@ -20,12 +20,8 @@ from pathlib import Path
 from unittest import mock
 
 from flywheel.speech.audio_cache import render
-from flywheel.speech.synthesizer import Utterance
-from flywheel.speech.take import Take
+from loopback.hume_server import KEY, TAKES
 from resources.speech.hume import HumeSynthesizer
-from tests.real.hume_server import KEY, TEXTS, VOICES
-
-TAKES = [Take(Utterance(text, voice)) for text in TEXTS for voice in VOICES]
 
 
 @dataclass(frozen=True)
@@ -72,7 +68,7 @@ def measure(concurrency: int, latency: float) -> Throughput:
 
 @contextmanager
 def _server(latency: float) -> Iterator[str]:
-    command = [sys.executable, "-m", "tests.real.hume_server", "--latency", str(latency)]
+    command = [sys.executable, "-m", "loopback.hume_server", "--latency", str(latency)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None and process.stdout is not None
         yield process.stdout.readline().strip()

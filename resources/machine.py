@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from resources.data_folder import DataFolder
 from resources.readiness import Finding
 
-__all__ = ["readiness"]
+__all__ = ["memory", "not_as_required", "readiness"]
 
 _PACKAGE: Final = "clinical-asr-flywheel"
 _MEMORY_NEEDED_GB: Final = 3.0
@@ -25,11 +25,11 @@ _DISK_NEEDED_GB: Final = 2.0
 
 def readiness(data: DataFolder) -> tuple[Finding, ...]:
     """Versions, memory, and the data folder: whether it can be written to and what is free there."""
-    return (_packages(), _memory(psutil.virtual_memory().available / 1e9), _data_folder(data.path))
+    return (_packages(), memory(psutil.virtual_memory().available / 1e9), _data_folder(data.path))
 
 
 def _packages() -> Finding:
-    wrong = [line for requirement in _requirements() if (line := _wrong(requirement))]
+    wrong = [line for requirement in _requirements() if (line := not_as_required(requirement))]
     if wrong:
         return Finding(
             "packages", False, f"{'; '.join(wrong)}. To do: make the environment again, `make run`"
@@ -44,7 +44,7 @@ def _requirements() -> list[Requirement]:
     return [each for each in declared if each.marker is None or each.marker.evaluate({"extra": ""})]
 
 
-def _wrong(requirement: Requirement) -> str:
+def not_as_required(requirement: Requirement) -> str:
     """What is not as required; empty where it is."""
     try:
         found = version(requirement.name)
@@ -54,7 +54,8 @@ def _wrong(requirement: Requirement) -> str:
     return "" if requirement.specifier.contains(found, prereleases=True) else f"{requirement.name} {found}"
 
 
-def _memory(free_gb: float) -> Finding:
+def memory(free_gb: float) -> Finding:
+    """Whether so many GB are enough for a cycle."""
     return Finding(
         "memory",
         free_gb >= _MEMORY_NEEDED_GB,

@@ -39,6 +39,7 @@ __all__ = [
     "negated",
     "paired_bootstrap",
     "rows_needed",
+    "student_quantile",
     "wilson",
 ]
 
@@ -279,10 +280,12 @@ def _tail(clusters: int, confidence: float) -> float:
     smaller than the true one by that factor; t instead of the normal quantile allows for its being estimated.
     It is 0.0024 with 6 clusters, 0.0132 with 15, 0.0218 with 60, and goes to 0.025.
     """
-    return NormalDist().cdf(-math.sqrt(clusters / (clusters - 1)) * _t_quantile(clusters - 1, confidence))
+    return NormalDist().cdf(
+        -math.sqrt(clusters / (clusters - 1)) * student_quantile(clusters - 1, confidence)
+    )
 
 
-def _t_quantile(degrees: int, confidence: float) -> float:
+def student_quantile(degrees: int, confidence: float) -> float:
     """How far Student's distribution reaches to either side; R. A. Fisher and E. A. Cornish's expansion (1960).
 
     Within 0.1 % from 5 degrees of freedom on at 95 %, and so good enough for percentiles of a thousand

@@ -41,8 +41,6 @@ from resources.readiness import Finding
 __all__ = ["LocalBackend", "lists_gpu"]
 
 _DISK_NEEDED_GB: Final = 2
-_SUPERVISOR_MARGIN: Final[Seconds] = 10.0
-"""How much longer than its own limits the supervisor may take before it is given up and killed."""
 
 
 def _existing(folder: Path) -> Path:
@@ -72,6 +70,8 @@ class LocalBackend:
         grace: seconds between TERM and KILL.
         keep_failed: leave the workspace of a failed job where it is, and say so in the error. It is then
             the reader's to delete.
+        supervisor_margin: how much longer than its own limits the supervisor may take before it is given up and
+            killed.
     """
 
     name: ClassVar[str] = "local"
@@ -79,6 +79,7 @@ class LocalBackend:
     work_root: Path
     grace: Seconds = 10.0
     keep_failed: bool = False
+    supervisor_margin: Seconds = 10.0
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -169,7 +170,7 @@ class LocalBackend:
             stream = _Stream(process, ours)
             try:
                 for line in stream.lines(
-                    until=time.monotonic() + job.timeout + self.grace + _SUPERVISOR_MARGIN
+                    until=time.monotonic() + job.timeout + self.grace + self.supervisor_margin
                 ):
                     on_line(line)
             finally:
@@ -186,7 +187,7 @@ class LocalBackend:
     def _end(self, process: subprocess.Popen[bytes], stream: "_Stream", control: socket.socket) -> None:
         """Wait for a supervisor that was asked to stop, and do its work should it fail to."""
         try:
-            process.wait(self.grace + _SUPERVISOR_MARGIN)
+            process.wait(self.grace + self.supervisor_margin)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -23,8 +23,6 @@ __all__ = ["ModalBackend", "ModalOptions"]
 
 _LONGEST: Final[Seconds] = 24 * 3600.0
 """Modal ends any sandbox after this time."""
-_LEAST: Final[Seconds] = 60.0
-"""What a sandbox may take at least, beside its job."""
 _GLANCE: Final[Seconds] = 4.0
 """What one look at readiness may take."""
 
@@ -61,6 +59,7 @@ class ModalBackend:
     teardown_pauses: tuple[Seconds, ...] = (0.5, 1.0, 2.0)
     commit_patience: Seconds = 60.0
     join_patience: Seconds = 300.0
+    beside_job: Seconds = 60.0
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -86,7 +85,7 @@ class ModalBackend:
         and `TeardownFailed` where sandbox or volume may still be there.
         """
         check_inputs(job)
-        price, lifetime = self._price(job), self._lifetime(job)
+        price, lifetime = self.price(job), self.lifetime(job)
         require_consent(self.consent, estimate(price, job, at_most=lifetime))
         with Service() as service:
             service.hello()
@@ -172,7 +171,7 @@ class ModalBackend:
 
     def _priced(self) -> Finding:
         try:
-            price = self._price(ComputeJob(name="any", argv=("true",), timeout=1, accelerator=True))
+            price = self.price(ComputeJob(name="any", argv=("true",), timeout=1, accelerator=True))
         except FlywheelError as error:
             return Finding("price", False, " ".join(str(error).split()))
         return Finding("price", True, f"{price.sku}: ${price.usd_per_hour:.2f} an hour, dated {price.dated}")
@@ -184,7 +183,7 @@ class ModalBackend:
             "consent", False, f"set {CONSENT_VARIABLE}={CONSENT} to agree to pay; found {self.consent!r}"
         )
 
-    def _price(self, job: ComputeJob) -> Price:
+    def price(self, job: ComputeJob) -> Price:
         """Of the GPU, if the job has one, and of the cores and memory beside it: Modal bills them one by one."""
         options, gpu = self.options, self._gpu(job)
         core, gib = price_of(self.name, "CPU core"), price_of(self.name, "memory GiB")
@@ -199,12 +198,12 @@ class ModalBackend:
     def _gpu(self, job: ComputeJob) -> str | None:
         return self.options.gpu if self.options.gpu and job.accelerator else None
 
-    def _lifetime(self, job: ComputeJob) -> int:
+    def lifetime(self, job: ComputeJob) -> int:
         """Seconds after which Modal ends the sandbox by itself, whatever became of this process."""
-        needed = job.timeout + self.grace + _LEAST
+        needed = job.timeout + self.grace + self.beside_job
         if needed > _LONGEST:
             raise FlywheelError(
                 f"job {job.name}: a time-out of {job.timeout:g} s is too long for the backend modal, which ends any "
-                f"sandbox after {_LONGEST:g} s; allow the job at most {_LONGEST - self.grace - _LEAST:g} s"
+                f"sandbox after {_LONGEST:g} s; allow the job at most {_LONGEST - self.grace - self.beside_job:g} s"
             )
         return math.ceil(min(_LONGEST, needed + self.options.start_timeout))

@@ -39,7 +39,7 @@ from resources.compute.modal_service import (
 from resources.compute.shipment import FOLDER, Ending, StageInFailed, bring, pack, runner_environment
 from resources.compute.workspace import workspace
 
-__all__ = ["LOOK", "Patience", "Stay", "end"]
+__all__ = ["LOOK", "Output", "Patience", "Stay", "end", "environment_of"]
 
 T = TypeVar("T")
 
@@ -194,7 +194,7 @@ class Stay:
             name=resource,
             tags={_TAG: resource},
             image=self._image,
-            secrets=[modal.Secret.from_dict(_environment(self.job, self.gpu))],
+            secrets=[modal.Secret.from_dict(environment_of(self.job, self.gpu))],
             timeout=self.lifetime,
             gpu=self.gpu,
             cpu=options.cpu,
@@ -221,7 +221,7 @@ class Stay:
 
     def _follow(self, sandbox_id: str) -> int:
         """Pass on the lines until the job ends, through lost connections; the sandbox's exit status."""
-        output = _Output(self._note)
+        output = Output(self._note)
         until = time.monotonic() + self.lifetime + self.patience.join
         status = self._insist(lambda: self._joined(sandbox_id, output, until), lambda: output.passed)
         if output.close():
@@ -246,7 +246,7 @@ class Stay:
                 time.sleep(pause)
                 pause = min(2 * pause, 10.0)
 
-    def _joined(self, sandbox_id: str, output: "_Output", until: float) -> int:
+    def _joined(self, sandbox_id: str, output: "Output", until: float) -> int:
         """Pass on the lines of a running sandbox, as far as they are new; its exit status."""
         find = package().Sandbox.from_id.aio(sandbox_id, client=self.service.client)
         sandbox = self.service.call(find, "joining the sandbox")
@@ -320,7 +320,7 @@ class Stay:
             raise ModalError(f"Modal, {doing}: {came} bytes came, {size} are there")
 
 
-class _Output:
+class Output:
     """A job's output as it comes, through streams that begin anew after a lost connection.
 
     Args:
@@ -395,7 +395,7 @@ def _sandboxes(service: Service, lease: Lease) -> list[Any]:
     return found
 
 
-def _environment(job: ComputeJob, gpu: str | None) -> dict[str, str]:
+def environment_of(job: ComputeJob, gpu: str | None) -> dict[str, str]:
     """What the sandbox's command sees beside the image's own variables."""
     runner = runner_environment(_ROOT)
     hidden = {} if gpu else {"CUDA_VISIBLE_DEVICES": ""}

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.real import apt
+from loopback import apt
 
 _PROGRAM = "/usr/bin/chromium"
 

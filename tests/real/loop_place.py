@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,7 +42,6 @@ class Ran:
 
     exit_code: int
     lines: str
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -101,9 +99,8 @@ class Place:
 
     def run(self, select: str = "*", config: Mapping[str, Any] = REDUCED) -> Ran:
         """The same, waited for."""
-        started = time.monotonic()
         exit_code = self.start(select, config).wait(timeout=540)
-        return Ran(exit_code, self.log.read_text(), time.monotonic() - started)
+        return Ran(exit_code, self.log.read_text())
 
     def materialisations(self, asset: str) -> list[dict[str, Any]]:
         """The metadata of each materialisation that Dagster remembers, the latest first."""

@@ -15,7 +15,7 @@ from flywheel.speech.engines import espeak
 from flywheel.speech.engines.flite import VOICES, FliteSynthesizer, is_installed
 from flywheel.speech.synthesis_workers import corpus_samples
 from flywheel.speech.synthesizer import SynthesisError, Utterance, Voice
-from tests.real.apt import install
+from loopback.apt import install
 
 pytestmark = pytest.mark.real
 

@@ -21,7 +21,6 @@ import soundfile
 import soxr
 
 from assets.corpus import manifest, speech
-from benchmarks.hume_throughput import TAKES, measure
 from flywheel.compute.costs import ConsentMissing
 from flywheel.corpus.manifest import read_manifest
 from flywheel.corpus.plan import read_dropped
@@ -34,10 +33,10 @@ from flywheel.speech.audio_cache import SpeechRefused, render
 from flywheel.speech.purchasing.ledger import KEPT, UNANSWERED, read_ledger
 from flywheel.speech.synthesizer import ServiceRefused, Utterance
 from flywheel.speech.take import Take
+from loopback.hume_server import KEY, TAKES, TEXTS, VOICES, HumeServer, audio_of
 from resources.data_folder import DataFolder
 from resources.speech.hume import HumeSynthesizer, readiness
 from resources.speech.resource import Speech
-from tests.real.hume_server import KEY, TEXTS, VOICES, HumeServer, audio_of
 
 pytestmark = pytest.mark.real
 
@@ -151,7 +150,7 @@ BUY = """
 import sys
 from pathlib import Path
 from flywheel.speech.audio_cache import render
-from benchmarks.hume_throughput import TAKES
+from loopback.hume_server import TAKES
 from resources.speech.hume import HumeSynthesizer
 
 HUME = HumeSynthesizer(concurrency=8, requests_per_minute=0, timeout=2.0)
@@ -385,15 +384,6 @@ def test_the_graph_buys_lists_what_is_dropped_and_writes_a_manifest_without_it(
     assert made.metadata["dropped"].value == 2
     assert KEY not in first + second
     assert held_by(tmp_path) == []
-
-
-def test_rows_a_second_are_those_that_concurrency_and_latency_allow() -> None:
-    ratios = []
-    while not ratios or (
-        max(ratios) < 0.9 and len(ratios) < 3
-    ):  # other work on the machine only slows it down
-        ratios.append(measure(concurrency=8, latency=0.15).ratio)
-    assert 0.9 <= max(ratios) <= 1.02, ratios
 
 
 def test_the_ledger_is_plain_json_lines(server: HumeServer, tmp_path: Path) -> None:

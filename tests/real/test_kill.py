@@ -13,7 +13,7 @@ import pytest
 from flywheel.corpus.audio_headers import check_audio
 from flywheel.corpus.manifest import read_manifest
 from flywheel.files.atomic import read_jsonl
-from tests.real.processes import processes_of
+from loopback.processes import processes_of
 
 pytestmark = [
     pytest.mark.real,

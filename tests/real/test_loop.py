@@ -171,7 +171,6 @@ class TestGateOpen:
         latest, _first = turned.place.materialisations("speech")
         assert (latest["synthesised"], latest["mixed with noise"]) == (0, 0)
         assert latest["cache_hits"] == latest["files"] > 0
-        assert again.seconds < min(60, turned.ran.seconds / 2)
 
 
 def changed(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> list[str]:

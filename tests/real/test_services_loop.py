@@ -14,7 +14,7 @@ from flywheel.cycle.tracking import cycle_record
 from flywheel.files.atomic import read_json
 from flywheel.files.cycles import CycleFolder
 from flywheel.speech.purchasing.ledger import read_ledger
-from tests.real import hume_server
+from loopback import hume_server
 from tests.real.loop_place import Place, Ran
 from tests.real.object_store import s3_server
 from tests.real.wandb_server import KEY as WANDB_KEY

@@ -269,7 +269,8 @@ def test_the_key_is_in_no_log_error_or_file(
         except FlywheelError as error:
             told += traceback.format_exception(error)
             told += [repr(each) for each in chain(error)]
-        told += [repr(opened), repr(opened._client)]
+        # Of what it is made of, too, beside the key itself.
+        told += [repr(opened), *(repr(part) for part in vars(opened).values() if part != KEY)]
         told += [finding.detail for finding in impatient(tmp_path, timeout=0.3).readiness()]
     logged = [str(record.__dict__) + record.getMessage() for record in caplog.records]
     told += logged

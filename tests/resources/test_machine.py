@@ -6,7 +6,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from resources.data_folder import DataFolder
-from resources.machine import _memory, _wrong, readiness
+from resources.machine import memory, not_as_required, readiness
 
 
 def test_this_one_has_the_pinned_packages_and_room(tmp_path: Path) -> None:
@@ -29,13 +29,13 @@ def test_this_one_has_the_pinned_packages_and_room(tmp_path: Path) -> None:
         ("no-such-package==1", "no-such-package is not installed"),
     ],
 )
-def test_a_package_is_wrong_where_it_is_not_as_pinned(requirement: str, found: str) -> None:
-    assert _wrong(Requirement(requirement)) == found
+def test_a_package_isnot_as_required_where_it_is_not_as_pinned(requirement: str, found: str) -> None:
+    assert not_as_required(Requirement(requirement)) == found
 
 
 @pytest.mark.parametrize(("free", "enough"), [(2.9, False), (3.0, True)])
-def test_a_cycle_needs_three_gigabytes_of_memory(free: float, enough: bool) -> None:
-    assert _memory(free).ok is enough
+def test_a_cycle_needs_three_gigabytes_ofmemory(free: float, enough: bool) -> None:
+    assert memory(free).ok is enough
 
 
 def test_a_folder_that_cannot_be_written_to_is_missing(tmp_path: Path) -> None:

@@ -170,18 +170,6 @@ def test_the_list_of_commands_imports_none_of_them() -> None:
     assert imported & {*HEAVY, "numpy", "pydantic"} == set()
 
 
-def test_a_command_starts_about_as_quickly_as_numpy() -> None:
-    def seconds(program: str) -> float:
-        # Of this process's work alone: what else the machine does counts for little.
-        timed = f"import time; start = time.process_time(); {program}; print(time.process_time() - start)"
-        done = subprocess.run([sys.executable, "-c", timed], capture_output=True, text=True, check=True)
-        return float(done.stdout.split()[-1])
-
-    pairs = [(seconds("import numpy"), seconds("import flywheel.cli.score")) for _ in range(3)]
-    numpy, score = (min(times) for times in zip(*pairs, strict=True))
-    assert score <= 4 * numpy, f"numpy {numpy:.2f} s, the command {score:.2f} s"
-
-
 def test_standard_output_holds_the_document_alone(write: Write) -> None:
     both = write("b.csv", "id,text,hyp,á\na,été,,é\nb,,x,é\n")
     done = subprocess.run(

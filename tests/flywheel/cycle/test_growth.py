@@ -329,19 +329,16 @@ WAITING = {
 }
 
 
-def test_a_million_recordings_are_counted(outside: Outside) -> None:
-    """All of them new, then all of them offered already, then some more."""
-    outside.has(
-        [f'{{"audio_filepath": "ward/{n:07d}.wav", "text": "{"x" * 120}"}}' for n in range(1_000_000)]
-    )
+def test_many_recordings_are_new_then_offered_already_then_some_more(outside: Outside) -> None:
+    many = 20_000
+    outside.has([f'{{"audio_filepath": "ward/{n:07d}.wav", "text": "{"x" * 120}"}}' for n in range(many)])
     newest = outside.turned()
     sources = Sources(outside.seed, outside.recordings, newest)
-    for new in (1_000_000, 0, 150):
-        if new == 1_000_000:
+    for new in (many, 0, 150):
+        if new == many:
             newest.offered.rename(offered := newest.root / "aside.txt")
         elif new == 0:
             offered.rename(newest.offered)
         else:
             write_text(outside.recordings / "b.jsonl", "".join(f"{n}\n" for n in range(150)))
-        found = look(sources, now=LATER)
-        assert found.growth.new_rows == new
+        assert look(sources, now=LATER).growth.new_rows == new

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from flywheel.scoring import intervals
 from flywheel.scoring.intervals import (
     LEAST_CHANGES,
     LEAST_CLUSTERS,
@@ -21,6 +20,7 @@ from flywheel.scoring.intervals import (
     mcnemar_exact,
     paired_bootstrap,
     rows_needed,
+    student_quantile,
     wilson,
 )
 
@@ -176,7 +176,7 @@ def test_an_interval_needs_so_many_clusters_that_their_range_is_wide_enough(
 @pytest.mark.parametrize("degrees", [5, 9, 30, 1000, 100_000])
 def test_the_quantile_of_student_agrees_with_scipy(degrees: int, confidence: float) -> None:
     theirs = stats.t.ppf(confidence / 2 + 0.5, degrees)
-    assert intervals._t_quantile(degrees, confidence) == pytest.approx(theirs, rel=1e-3)
+    assert student_quantile(degrees, confidence) == pytest.approx(theirs, rel=1e-3)
 
 
 def test_the_fewer_clusters_the_further_out_the_percentiles() -> None:

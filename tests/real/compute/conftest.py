@@ -3,14 +3,11 @@
 import pytest
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Where cells note how they ended: (backend, ending, how, seconds)."""
-    config.endings = []  # type: ignore[attr-defined]
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """One line a cell."""
-    endings: list[tuple[str, str, str, float]] = config.endings  # type: ignore[attr-defined]
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """One line a cell, as its test noted it: (backend, ending, how, seconds)."""
+    ended = (report for reports in terminalreporter.stats.values() for report in reports)
+    notes = (note for report in ended for note in getattr(report, "user_properties", ()))
+    endings = sorted({tuple(what) for name, what in notes if name == "ending"})
     if endings:
         terminalreporter.section("how jobs end, by backend")
     for backend, ending, how, seconds in endings:

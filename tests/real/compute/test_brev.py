@@ -20,13 +20,13 @@ import pytest
 from flywheel.compute.costs import ConsentMissing, price_of
 from flywheel.compute.job import ComputeJob, JobFailed, JobNotStarted
 from flywheel.errors import FlywheelError
+from loopback.brev_place import Place
 from resources.compute.brev import BrevBackend
 from resources.compute.brev_command import BrevError
 from resources.compute.leases import Lease, Leases, TeardownFailed, sweep
 from resources.compute.settings import Settings
 from resources.compute.shipment import pack
 from resources.compute.ssh import ConnectionLost, Host, RemoteJob
-from tests.real.compute.brev_place import Place
 
 pytestmark = [
     pytest.mark.real,

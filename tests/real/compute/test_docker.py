@@ -33,11 +33,11 @@ from flywheel.speech.audio_cache import render
 from flywheel.speech.engines.espeak import SEEN_VOICES, EspeakSynthesizer
 from flywheel.speech.synthesizer import Utterance
 from flywheel.speech.take import Take
+from loopback.docker_engine import DockerEngine, docker_engine, why_not
 from resources.compute.docker import DockerBackend, DockerOptions
 from resources.compute.docker_command import DockerError
 from resources.compute.leases import Leases, TeardownFailed, sweep
 from resources.compute.local import LocalBackend
-from tests.real.compute.docker_engine import DockerEngine, docker_engine, why_not
 
 pytestmark = [pytest.mark.real, pytest.mark.skipif(why_not() is not None, reason=str(why_not()))]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from flywheel.files.atomic import read_json
+from loopback.docker_place import Place as Docker
 from resources.compute.leases import Leases
-from tests.real.compute.docker_place import Place as Docker
 from tests.real.loop_place import REDUCED, REPOSITORY, Place, Turned
 
 pytestmark = [

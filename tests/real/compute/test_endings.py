@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -115,14 +115,16 @@ class Cell:
 @pytest.fixture(scope="module", params=list(BACKENDS))
 def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A place where jobs of a backend run, with the servers and fakes it needs."""
-    module = importlib.import_module(f"tests.real.compute.{request.param}_place")
+    module = importlib.import_module(f"loopback.{request.param}_place")
     with ExitStack() as stack:
         # Short: sockets are made below it.
         yield stack.enter_context(module.Place(tmp_path_factory.mktemp(request.param[:2])))
 
 
 @pytest.fixture
-def row(place: Any, request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
+def row(
+    place: Any, request: pytest.FixtureRequest, record_property: Callable[[str, object], None]
+) -> Iterator[dict[str, str]]:
     """What the table says of this cell; filled by the test."""
     said: dict[str, str] = {}
     started = time.monotonic()
@@ -130,7 +132,7 @@ def row(place: Any, request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
     ending = (
         request.node.name.removeprefix("test_").replace(f"{place.name}-", "").replace(f"[{place.name}]", "")
     )
-    request.config.endings.append((place.name, ending, said.get("how", "FAILED"), time.monotonic() - started))
+    record_property("ending", (place.name, ending, said.get("how", "FAILED"), time.monotonic() - started))
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,11 @@ import pytest
 
 from flywheel.compute.job import ComputeJob, JobFailed, JobNotStarted, JobTimedOut, OutputMissing
 from flywheel.errors import FlywheelError
-from resources.compute import modal as modal_module
+from loopback.modal_place import Place
+from loopback.modal_servicer import Faults, Sandbox
 from resources.compute.leases import Leases, TeardownFailed, sweep
 from resources.compute.modal import ModalBackend, ModalOptions
 from resources.compute.shipment import StageInFailed
-from tests.real.compute.modal_place import Place
-from tests.real.compute.modal_servicer import Faults, Sandbox
 
 pytestmark = [
     pytest.mark.real,
@@ -114,7 +113,7 @@ def test_a_job_runs_over_its_files_and_brings_its_outputs(
     assert sorted(path.name for path in out.iterdir()) == ["deep", "flavour"]
     assert outcome.exit_code == 0 and outcome.seconds > 0
     assert outcome.seconds <= outcome.billed_seconds < 20
-    assert outcome.cost_usd == pytest.approx(outcome.billed_seconds * backend._price(job).usd_per_hour / 3600)
+    assert outcome.cost_usd == pytest.approx(outcome.billed_seconds * backend.price(job).usd_per_hour / 3600)
     assert not any(KEY in line for line in lines)
 
 
@@ -150,7 +149,7 @@ def test_a_job_that_uses_no_gpu_gets_and_pays_for_none(
     backend.run(job, out, lines.append)
     assert "devices=[]" in lines
     assert not only_sandbox(place).definition.resources.gpu_config.gpu_type
-    assert backend._price(job).usd_per_hour < backend._price(replace(job, accelerator=True)).usd_per_hour
+    assert backend.price(job).usd_per_hour < backend.price(replace(job, accelerator=True)).usd_per_hour
 
 
 @pytest.mark.parametrize("network", [False, True], ids=["not needed", "needed"])
@@ -192,12 +191,10 @@ def test_a_time_out(backend: ModalBackend, out: Path) -> None:
         backend.run(shell("echo up; sleep 60", timeout=1.0), out, ignore)
 
 
-def test_the_sandbox_ends_itself_where_the_runner_cannot(
-    backend: ModalBackend, out: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_sandbox_ends_itself_where_the_runner_cannot(backend: ModalBackend, out: Path) -> None:
     """The dead man's switch is the service's own time-out."""
-    monkeypatch.setattr(modal_module, "_LEAST", -29.5)
-    short = replace(backend, options=replace(backend.options, start_timeout=1.5), commit_patience=0.3)
+    options = replace(backend.options, start_timeout=1.5)
+    short = replace(backend, options=options, commit_patience=0.3, beside_job=-29.5)
     with pytest.raises(JobTimedOut):
         short.run(shell("sleep 60"), out, ignore)
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.real import apt
+from loopback import apt
 
 USER = "postgres"
 _PATIENCE = 60.0

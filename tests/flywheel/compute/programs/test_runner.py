@@ -355,12 +355,11 @@ def test_a_job_may_tidy_up_within_its_grace(lay: Lay) -> None:
         "signal.signal(signal.SIGTERM, lambda *_: (time.sleep(0.2), print('tidied'), sys.exit(0)))\n"
         "print('pid 1')\ntime.sleep(60)"
     )
-    job = lay(*python(code), grace=20.0)
+    # No longer than the job needs: waiting for this would not end before the test is ended.
+    job = lay(*python(code), grace=3600.0)
     job.start()
     job.pids()
-    begun = time.monotonic()
     assert job.stop() == 0
-    assert time.monotonic() - begun < 10, "no longer than it needs"
     assert job.output.endswith("tidied\n")
     assert (job.ending["exit_code"], job.ending["stopped"]) == (0, "request")
 

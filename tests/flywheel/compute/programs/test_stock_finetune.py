@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -82,11 +81,10 @@ def test_figures_are_read_from_what_the_script_leaves(tmp_path: Path) -> None:
 
 
 def test_rows_that_the_script_leaves_out_end_it_at_once(tmp_path: Path) -> None:
-    started = time.monotonic()
-    ran = run(tmp_path, dropped=1, pause=30.0)
+    # Waiting for the script would not end before the test is ended.
+    ran = run(tmp_path, dropped=1, pause=3600.0)
     assert ran.returncode == 1
     assert "train: the trainer sees 3 rows of the 4" in ran.stderr
-    assert time.monotonic() - started < 25
     assert not (tmp_path / METRICS_OUTPUT).exists()
 
 

@@ -1,6 +1,6 @@
 """Hume's text-to-speech routes on loopback, with real speech made by espeak, resampled to 48 kHz.
 
-    python -m tests.real.hume_server --latency 0.15     # prints its address, ends with its standard input
+    python -m loopback.hume_server --latency 0.15     # prints its address, ends with its standard input
 
 It answers `POST /v0/tts` and `GET /v0/tts/voices` as Hume does, checks the key, and misbehaves as it is told. Every
 text in every voice has a recording of its own, made before the first request.
@@ -27,6 +27,7 @@ import soxr
 
 from flywheel.speech.engines.espeak import EspeakSynthesizer
 from flywheel.speech.synthesizer import Utterance, Voice
+from flywheel.speech.take import Take
 from resources.speech.hume import SEEN_VOICES, UNSEEN_VOICES
 
 KEY = "loopback-key-8d1f0c"
@@ -60,6 +61,8 @@ DRUGS = (
 )
 TEXTS = tuple(f"give {drug} now" for drug in DRUGS)
 VOICES = (*SEEN_VOICES, *UNSEEN_VOICES)
+TAKES = [Take(Utterance(text, voice)) for text in TEXTS for voice in VOICES]
+"""Each text in each voice: 200 rows."""
 
 _ONE_AT_A_TIME = threading.Lock()
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.real.compute.docker_engine import docker_engine
-from tests.real.processes import processes_of
+from loopback.docker_engine import docker_engine
+from loopback.processes import processes_of
 
 
 class Place:

@@ -17,7 +17,7 @@ Its state is the folder FAKE_BREV: `instances.json`; `calls`, one JSON list of a
     logged_out       there is no login
 
 The service behind it, `fake_brev.py service`, is a process of its own: it deploys instances, each a
-`tests.real.compute.sshd.Machine`, and takes them down. It ends, and they with it, when its parent does.
+`loopback.sshd.Machine`, and takes them down. It ends, and they with it, when its parent does.
 """
 
 import argparse

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.real.processes import processes_of
+from loopback.processes import processes_of
 
 
 class Place:

@@ -1,4 +1,4 @@
-"""A Docker Engine of the tests' own, and an image that needs no registry: empty folders to mount this machine into."""
+"""A Docker Engine of its own, and an image that needs no registry: empty folders to mount this machine into."""
 
 import contextlib
 import io
@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.real import apt
+from loopback import apt
 
 IMAGE = "flywheel-test:empty"
 _PATIENCE = 60.0

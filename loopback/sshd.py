@@ -29,9 +29,8 @@ def why_not() -> str | None:
     if os.geteuid() != 0:
         return "sshd is started as root"
     if _missing() and shutil.which("apt-get"):
-        from tests.real import (
-            apt,  # here, for the fake of the brev command imports this file as a program does
-        )
+        # Here, because the fake of the brev command imports this file as a program does.
+        from loopback import apt
 
         apt.install("openssh-server", "rsync")
     return f"{', '.join(_missing())}: not installed, and cannot be" if _missing() else None

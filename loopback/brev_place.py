@@ -10,9 +10,9 @@ from typing import Self
 
 import pytest
 
-from tests.real.compute.fake_brev import State
-from tests.real.compute.sshd import Machine, why_not
-from tests.real.processes import processes_of
+from loopback.fake_brev import State
+from loopback.processes import processes_of
+from loopback.sshd import Machine, why_not
 
 HERE = Path(__file__).parent
 

@@ -1,4 +1,4 @@
-"""Debian's packages that the real tests need and the project does not."""
+"""Debian's packages that the places on loopback need and the project does not."""
 
 import os
 import subprocess
@@ -7,7 +7,17 @@ import subprocess
 def install(*packages: str) -> None:
     """Install them by apt, as root; fails with what apt says."""
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    command = ["apt-get", "install", "-y", "-q", "--no-install-recommends", *packages]
+    # Another worker may be installing something.
+    command = [
+        "apt-get",
+        "-o",
+        "DPkg::Lock::Timeout=300",
+        "install",
+        "-y",
+        "-q",
+        "--no-install-recommends",
+        *packages,
+    ]
     done = _run(command, quiet)
     if done.returncode != 0:  # the lists may be old
         _run(["apt-get", "update", "-q"], quiet)

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.real.compute.modal_servicer import FULL_TOKEN, TOKEN, ModalOnLoopback
+from loopback.modal_servicer import FULL_TOKEN, TOKEN, ModalOnLoopback
 
 
 class Place:

@@ -27,7 +27,7 @@ run: $(READY)
 
 test: $(READY)
 	$(BIN)/pytest -m "not real" --numprocesses auto
-	$(BIN)/pytest -m real
+	$(BIN)/pytest -m real --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
 test-fast: $(READY)
 	$(BIN)/pytest -m "not real" --numprocesses auto

@@ -10,7 +10,7 @@ from flywheel.errors import FlywheelError
 from flywheel.files.atomic import write_bytes
 from flywheel.files.cycles import CycleFolder, all_cycles, earlier_cycles
 from flywheel.files.records import read_record
-from flywheel.files.steps import STEPS, CycleSteps
+from flywheel.files.steps import STEPS, CycleSteps, StepNotCurrent
 from flywheel.recognisers.registry import Registry, RegistryError
 from flywheel.verdict.decision import Decision
 
@@ -83,10 +83,16 @@ def what_was_decided(folder: CycleFolder, registry: Registry) -> Assignments | N
     Raises:
         FlywheelError: an earlier cycle was split, and what it decided is missing or damaged.
     """
-    earlier = newest_with(folder, "split")
-    decided = None if earlier is None else read_record(earlier.split, SplitRecord).assignments
     promoted = registry.newest(before_cycle=folder.number)
     trained_on = None if promoted is None else registry.trained_on(promoted)
+    try:
+        earlier = newest_with(folder, "split")
+    except StepNotCurrent as missing:
+        # The model of that very cycle says all that its split decided.
+        if promoted is None or trained_on is None or promoted.cycle != missing.cycle:
+            raise
+        return trained_on
+    decided = None if earlier is None else read_record(earlier.split, SplitRecord).assignments
     if promoted is None or (decided is not None and trained_on is None):
         return decided
     if trained_on is None:

@@ -30,7 +30,11 @@ _ABSENT = "absent"
 
 
 class StepNotCurrent(FlywheelError):
-    """What a step needs is not there, or no longer fits what the cycle has now."""
+    """What a step needs is not there, or no longer fits what the `cycle` has now."""
+
+    def __init__(self, cycle: str, problem: str) -> None:
+        super().__init__(f"{cycle}: {problem}")
+        self.cycle = cycle
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +188,7 @@ class CycleSteps:
     def require(self, step: str) -> None:
         """Raises `StepNotCurrent` where `step` is not current: the reason, and the asset to materialise again."""
         if (problem := self.problem(step)) is not None:
-            raise StepNotCurrent(f"{self.folder.cycle}: {problem}")
+            raise StepNotCurrent(self.folder.cycle, problem)
 
     def problem(self, step: str) -> str | None:
         """Why `step` is not current, and the asset to materialise again; None where it is."""

@@ -69,9 +69,13 @@ Damage = Callable[[Path], object]
 def test_a_split_that_is_missing_or_damaged_stops_the_next_cycle(
     data: Path, first: CycleFolder, second: CycleFolder, damage: Damage
 ) -> None:
+    registry = Registry(data / "models")
+    decided = what_was_decided(second, registry)
     damage(first.split)
+    assert what_was_decided(second, registry) == decided, "the model of that cycle says it, too"
+    registry.trained_on_file(registry.entries()[0]).unlink()
     with pytest.raises(StepNotCurrent, match=r"^cycle1: .*split\.json .*; materialise split again$"):
-        what_was_decided(second, Registry(data / "models"))
+        what_was_decided(second, registry)
 
 
 def test_what_a_model_was_trained_on_travels_with_it(

@@ -2,6 +2,11 @@
 
 import os
 import signal
+from typing import Any
+
+import pytest
+
+from tests.groups import OneWorkerAGroup
 
 # A shell that starts the tests in the background lets them, and all they start, ignore interrupts; some tests
 # interrupt what they start.
@@ -14,3 +19,8 @@ for _name in [name for name in os.environ if name.startswith(_ACCOUNTS)]:
 
 # Nor does what happens to be installed here change a corpus: a second engine speaks where a test asks for one.
 os.environ["FLYWHEEL_SECOND_ENGINE"] = "off"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneWorkerAGroup | None:
+    """Real tests share engines, ports and folders: each group of them has one worker."""
+    return OneWorkerAGroup(config, log) if config.getvalue("dist") == "loadgroup" else None

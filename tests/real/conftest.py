@@ -4,35 +4,19 @@ from pathlib import Path
 
 import pytest
 
+from tests.groups import rank_of
 from tests.made_once import made_once
 from tests.real.loop_place import Place, Turned
 
 HERE = Path(__file__).parent
-LONG = ("test_loop", "docker", "test_kill", "test_services_loop", "test_interface", "test_growth")
-"""Groups that take minutes. They begin first, so that the workers end at about the same time."""
-
-
-def group_of(item: pytest.Item) -> str:
-    """Tests that belong into one worker: those of a file, of a backend in the table of endings, of a Docker Engine."""
-    backend = item.callspec.params.get("place") if hasattr(item, "callspec") else None
-    if backend == "docker" or item.path.stem.startswith("test_docker"):
-        return "docker"
-    return f"{item.path.stem} {backend}" if isinstance(backend, str) else item.path.stem
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With `--dist loadgroup --no-loadscope-reorder` each group has a worker, and the long ones come first."""
+    """The groups that take minutes come first, so that the workers end at about the same time."""
     ours = [item for item in items if item.path.is_relative_to(HERE)]
-    for item in ours:
-        item.add_marker(pytest.mark.xdist_group(group_of(item)))
-
-    def place(item: pytest.Item) -> int:
-        group = group_of(item)
-        return LONG.index(group) if group in LONG else len(LONG)
-
     others = [item for item in items if not item.path.is_relative_to(HERE)]
-    items[:] = [*others, *sorted(ours, key=place)]
+    items[:] = [*others, *sorted(ours, key=lambda item: rank_of(item.nodeid))]
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ _BACKEND = re.compile(r"\[(local|docker|brev|modal)\b")
 
 
 def group_of(nodeid: str) -> str:
-    """`docker` of `tests/real/compute/test_endings.py::test_it[docker-killed]`, `test_loop` of any test of that file."""
+    """`docker` of `test_endings.py::test_it[docker-killed]`, `test_loop` of any test of that file."""
     stem = PurePosixPath(nodeid.partition("::")[0]).stem
     found = _BACKEND.search(nodeid)
     backend = found.group(1) if found and stem == "test_endings" else ""

@@ -37,6 +37,7 @@ from loopback.hume_server import KEY, TAKES, TEXTS, VOICES, HumeServer, audio_of
 from resources.data_folder import DataFolder
 from resources.speech.hume import HumeSynthesizer, readiness
 from resources.speech.resource import Speech
+from tests.stamps import stamped
 
 pytestmark = pytest.mark.real
 
@@ -345,6 +346,7 @@ def test_the_graph_buys_lists_what_is_dropped_and_writes_a_manifest_without_it(
     write_sentences(folder.sentences, sentences)
     entries = [Pronunciation(sentence.term or "", None, "hume_g2p") for sentence in sentences]
     write_lexicon(folder.pronunciations, Lexicon((replace(entries[0], ipa="sɛfəˈzoʊlɪn"), *entries[1:])))
+    stamped(folder)
 
     def run(*assets: Any, **options: int) -> tuple[dg.ExecuteInProcessResult, str]:
         with dg.DagsterInstance.ephemeral() as instance:

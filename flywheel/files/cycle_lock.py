@@ -1,7 +1,8 @@
 """One run of a cycle at a time: a lock in the data folder that names who holds it.
 
-The kernel lets go of the lock when its process dies, however it dies. What the process wrote into the file then stays,
-and says whose run it was.
+The kernel lets go of the lock when its process dies, however it dies: who gets the lock knows that its last holder is
+gone. This holds between containers and machines that share the folder, where the file system has locks, as local disks
+and NFS have.
 """
 
 import os
@@ -15,7 +16,7 @@ from flywheel.files.cycles import CycleFolder
 from flywheel.files.locks import try_lock
 from flywheel.files.records import read_record, write_record
 
-__all__ = ["CycleBusy", "CycleLock", "Holder", "cycle_lock", "holder_of"]
+__all__ = ["CycleBusy", "CycleLock", "Holder", "cycle_lock"]
 
 
 class CycleBusy(FlywheelError):
@@ -36,11 +37,6 @@ class Holder:
     process: int
     run_id: str
     since: str
-
-    @property
-    def is_here(self) -> bool:
-        """Whether it is on this machine."""
-        return self.host == socket.gethostname()
 
     def __str__(self) -> str:
         return f"run {self.run_id[:8]} (process {self.process} on {self.host}, since {self.since})"
@@ -68,34 +64,14 @@ def cycle_lock(folder: CycleFolder, run_id: str) -> CycleLock:
     lock, record = _files(folder)
     lock.parent.mkdir(parents=True, exist_ok=True)
     descriptor = try_lock(lock)
-    holder = _read(record)
     if descriptor is None:
-        named = "another run" if holder is None else str(holder)
+        named = _read(record) or "another run"
         raise CycleBusy(f"{folder.cycle} is being run by {named}; wait for it, or terminate it in the UI")
-    if holder is not None and not holder.is_here:
-        os.close(descriptor)
-        raise CycleBusy(
-            f"{folder.cycle} was begun by {holder}, and this machine cannot tell whether that is still there; wait for "
-            f"it, or remove {record} if it is gone"
-        )
     write_record(
         record,
         Holder(socket.gethostname(), os.getpid(), run_id, datetime.now(UTC).isoformat(timespec="seconds")),
     )
     return CycleLock(descriptor, record)
-
-
-def holder_of(folder: CycleFolder) -> Holder | None:
-    """Who works on the cycle now; None where nobody does, as far as this machine can tell."""
-    lock, record = _files(folder)
-    holder = _read(record)
-    if holder is None or not holder.is_here:
-        return holder
-    descriptor = try_lock(lock)
-    if descriptor is None:
-        return holder
-    os.close(descriptor)
-    return None
 
 
 def _files(folder: CycleFolder) -> tuple[Path, Path]:

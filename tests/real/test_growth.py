@@ -17,11 +17,15 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from flywheel.corpus.cached_rows import write_cached_rows
+from flywheel.corpus.sentences import cycle_sentences, write_sentences
+from flywheel.corpus.terms import read_term_seed
 from flywheel.cycle.growth import write_offered
 from flywheel.files.atomic import write_json, write_text
 from flywheel.files.cycles import CycleFolder
 from tests.cycle_on_disk import baseline_cycle
 from tests.real.loop_place import write_general_sentences
+from tests.stamps import stamped
 
 pytestmark = pytest.mark.real
 
@@ -177,10 +181,11 @@ def flywheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Servic
         made = Service(tmp_path, instance)
         made.has(FIRST, seconds_ago=60)
         folder = baseline_cycle(made.data, minimum_rows=100_000)
-        # A made-up split has nothing that a later cycle could go on with.
-        folder.split.unlink()
         shutil.copy(tmp_path / "seed.csv", folder.term_seed)
         write_offered(folder.offered, made.data / "recordings")
+        write_sentences(folder.sentences, cycle_sentences(read_term_seed(folder.term_seed)).sentences)
+        write_cached_rows(folder.recordings, [], made.data / "speech")
+        stamped(folder)
         try:
             yield made
         finally:

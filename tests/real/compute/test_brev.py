@@ -102,10 +102,23 @@ def check_nothing_is_left(place: Place) -> None:
     assert [path.name for path in work.glob("*") if path.name != "lock"] == []
 
 
+there_before: set[str] = set()
+"""Children of this process that other tests in it left, such as Python's own tracker of shared memory."""
+
+
+@pytest.fixture(autouse=True)
+def only_what_begins_now() -> None:
+    there_before.update(pids_of_children())
+
+
+def pids_of_children() -> list[str]:
+    return Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+
+
 def children() -> list[str]:
-    """Command lines of this process's children, without the service behind `brev`."""
+    """Command lines of this process's children that a test here began, without the service behind `brev`."""
     found = []
-    for pid in Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split():
+    for pid in set(pids_of_children()) - there_before:
         command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
         if not command.strip().endswith("service"):
             found.append(command)

@@ -7,7 +7,8 @@
     cycles/cycle1/index.json         all of these with size and SHA-256, written last
 
 What is in the package, such as the bundled model, is named and not sent. Names that begin with a dot are left out:
-they are of writes that did not end. So is the ledger of what was paid for, which is each machine's own.
+they are of writes that did not end. So are the ledger of what was paid for and the notes of what cached audio
+held, which are each machine's own.
 """
 
 import os

@@ -18,6 +18,7 @@ from flywheel.files.records import write_record
 from flywheel.files.steps import CycleSteps
 from flywheel.recognisers.bases import Base, read_base
 from flywheel.recognisers.nemo_asr import TINY, Epoch, TrainingRecord, TrainingRequest
+from flywheel.speech.cached_files import CONTENTS
 from flywheel.verdict.decision import Decision
 from resources.data_folder import DataFolder
 
@@ -77,12 +78,15 @@ class CyclePlace:
         return f"speech/{path.name}", path
 
     def contents(self, *, below: str = "") -> dict[str, bytes]:
-        """The bytes of every file of the data folder, by its path; notes of transfers are left out."""
+        """The bytes of every file of the data folder, by its path, without what is each machine's own: notes of
+        transfers and of what cached audio held, and locks."""
         start = self.data.path
         return {
             str(path.relative_to(start)): path.read_bytes()
             for path in sorted((start / below).rglob("*"))
-            if path.is_file() and path.relative_to(start).parts[0] != "transfers"
+            if path.is_file()
+            and path.name != CONTENTS
+            and path.relative_to(start).parts[0] not in ("transfers", "locks")
         }
 
 

@@ -217,9 +217,12 @@ def _is_sent(part: Path) -> bool:
 
 
 def pending(folder: Path, run_id: str) -> list[Path]:
-    """The folders of a run's parts that were not sent, in the order in which they were begun."""
+    """The folders of a run's parts that were not sent, in the order in which they were begun.
+
+    W&B names them by the second; of two that were begun in one, the results come after the training.
+    """
     unsent = [part for part in folder.glob(f"*/wandb/offline-run-*-{run_id}") if not _is_sent(part)]
-    return sorted(unsent, key=lambda part: (part.name, part.parent.parent.name))
+    return sorted(unsent, key=lambda part: (part.name, part.parent.parent.name.startswith("results")))
 
 
 def command_for(parts: Sequence[Path]) -> str:

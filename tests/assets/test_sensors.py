@@ -163,7 +163,7 @@ def test_a_tick_says_what_it_did(instance: dg.DagsterInstance, compute: Compute)
 def test_they_run_without_being_asked() -> None:
     sensors = {sensor.name: sensor for sensor in defs.sensors or []}
     assert set(sensors) == {
-        *("manifest_growth", "lease_sweep"),
+        *("manifest_growth", "dead_runs", "lease_sweep"),
         *("after_a_failed_run", "after_a_cancelled_run"),
     }
     assert {sensor.default_status for sensor in sensors.values()} == {dg.DefaultSensorStatus.RUNNING}

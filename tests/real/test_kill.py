@@ -60,7 +60,11 @@ def test_in_the_middle_of_speech(turned: Any, new_place: Any) -> None:
 
     kill_when(new_place, select, some_files)
     whole = {name: content for name, content in turned.contents.items() if name.startswith("speech/")}
-    left = {name: content for name, content in finished(new_place).items() if name.endswith(".wav")}
+    left = {
+        name: content
+        for name, content in finished(new_place).items()
+        if name.startswith("speech/") and name.endswith(".wav")
+    }
     assert 50 <= len(left) < len(whole)
     assert [name for name, content in left.items() if whole[name] != content] == []
     assert not (new_place.cycle / "manifest.jsonl").exists()

@@ -140,7 +140,7 @@ def promotion(context: dg.AssetExecutionContext, data: DataFolder) -> Iterator[d
             data_version=dg.DataVersion(entry.sha256),
             metadata={
                 "current": current,
-                "by what right": entry.decision,
+                "why it was promoted": entry.decision,
                 "model": dg.MetadataValue.path(data.registry.path_of(entry)),
             },
         )

@@ -98,7 +98,7 @@ def what_was_decided(folder: CycleFolder, registry: Registry) -> Assignments | N
     if trained_on is None:
         raise RegistryError(
             f"{registry.folder / promoted.model}: nothing says what this model was trained on, and {promoted.cycle} is "
-            f"gone, so that its rows could be held out; put the folder of {promoted.cycle} back, or roll back"
+            f"gone, so rows it learned from could be held out; put the folder of {promoted.cycle} back, or roll back"
         )
     return trained_on if decided is None else trained_on.updated(decided)
 
